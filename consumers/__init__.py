@@ -1,0 +1,1 @@
+"""Who decides: identity, accounts, markets, auth and the auditor."""

@@ -1,0 +1,1 @@
+"""Who reports: the command publisher, market feeds and the clock."""

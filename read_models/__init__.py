@@ -1,0 +1,1 @@
+"""What is asked: tables folded from the journals."""

@@ -1,0 +1,1 @@
+"""How it runs: journal protocol, logs, projector, settings, telemetry, local stack, CLI."""

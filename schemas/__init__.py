@@ -1,0 +1,1 @@
+"""What is said: topics, envelope, money and the messages of every context."""

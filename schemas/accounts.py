@@ -1,0 +1,436 @@
+"""Messages of accounts: cash, holdings, locks, the life of orders, fees and limits.
+
+Amounts, prices and quantities are integers of 1e-8 units (`*_e8`), times broker milliseconds.
+"""
+
+from enum import StrEnum
+from typing import ClassVar, Final
+
+import msgspec
+
+from schemas.codec import Codec, Message
+
+CASH: Final = "USD"
+
+
+class Side(StrEnum):
+    """FIX 54."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+
+
+class OrderType(StrEnum):
+    """FIX 40."""
+
+    MARKET = "MARKET"
+    LIMIT = "LIMIT"
+
+
+class TimeInForce(StrEnum):
+    """FIX 59."""
+
+    GTC = "GTC"
+    IOC = "IOC"
+    FOK = "FOK"
+    DAY = "DAY"
+    GTD = "GTD"
+
+
+class OrderStatus(StrEnum):
+    """FIX 39."""
+
+    NEW = "NEW"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+
+
+class Liquidity(StrEnum):
+    """FIX 851."""
+
+    MAKER = "MAKER"
+    TAKER = "TAKER"
+
+
+class Reason(StrEnum):
+    """Why a command was refused or an order ended; the edge maps each to one problem type."""
+
+    INSUFFICIENT_FUNDS = "insufficient-funds"
+    INSUFFICIENT_HOLDINGS = "insufficient-holdings"
+    DEPOSIT_LIMIT = "deposit-limit"
+    WITHDRAWAL_LIMIT = "withdrawal-limit"
+    INVALID_AMOUNT = "invalid-amount"
+    INVALID_QUANTITY = "invalid-quantity"
+    INVALID_PRICE = "invalid-price"
+    ORDER_VALUE = "order-value"
+    MIN_NOTIONAL = "min-notional"
+    TICK_SIZE = "tick-size"
+    LOT_SIZE = "lot-size"
+    UNKNOWN_ASSET = "unknown-asset"
+    MARKET_HALTED = "market-halted"
+    NO_PRICE = "no-price"
+    OPEN_ORDERS = "open-orders"
+    DUPLICATE_CLIENT_ORDER_ID = "duplicate-client-order-id"
+    UNKNOWN_ORDER = "unknown-order"
+    ORDER_FINAL = "order-final"
+    CANCEL_PENDING = "cancel-pending"
+    DEADLINE = "deadline"
+    COLLAR = "collar"
+    NO_LIQUIDITY = "no-liquidity"
+    FILL_LIMIT = "fill-limit"
+    CANCELED_BY_USER = "canceled-by-user"
+
+
+class EndReason(StrEnum):
+    """How an order left its market."""
+
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+    REJECTED = "REJECTED"
+
+
+class Posting(msgspec.Struct, frozen=True, gc=False):
+    """One line of double entry; the postings of an event sum to zero per asset."""
+
+    account: str
+    asset: str
+    bucket: str
+    amount_e8: int
+
+
+class Holding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What an account has of one asset after an event; cost and realised P&L are in USD.
+
+    Cost is the average-cost basis of free and locked together; both are zero for USD.
+    """
+
+    asset: str
+    free_e8: int
+    locked_e8: int
+    cost_e8: int = 0
+    realized_e8: int = 0
+    created_at_ms: int = 0
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """An order after an event; `locked_e8` of `locked_asset` is still held for it.
+
+    `number` counts the account's accepted orders densely from 1; it is 0 for one refused before
+    acceptance. `price_e8` is the limit (absent for a market order); `protection_price_e8` the
+    worst price that the lock was computed from.
+    """
+
+    order_id: str
+    number: int
+    symbol: str
+    asset: str
+    side: Side
+    order_type: OrderType
+    time_in_force: TimeInForce
+    quantity_e8: int
+    price_e8: int | None = None
+    protection_price_e8: int = 0
+    cum_quantity_e8: int = 0
+    cum_notional_e8: int = 0
+    fee_e8: int = 0
+    locked_asset: str = CASH
+    locked_e8: int = 0
+    status: OrderStatus = OrderStatus.NEW
+    reason: Reason | None = None
+    client_order_id: str | None = None
+    command_id: str = ""
+    created_at_ms: int = 0
+    updated_at_ms: int = 0
+
+
+class Execution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One leg of a trade as it reached an account (FIX ExecutionReport, ExecType=F)."""
+
+    trade_id: str
+    price_e8: int
+    quantity_e8: int
+    notional_e8: int
+    fee_e8: int
+    liquidity: Liquidity
+
+
+# --- commands from clients ---------------------------------------------------------------------
+
+
+class DepositFunds(Message):
+    """Bring USD in."""
+
+    TYPE: ClassVar[str] = "accounts.deposit-funds.v1"
+    account_id: str
+    amount_e8: int
+
+
+class WithdrawFunds(Message):
+    """Take USD out."""
+
+    TYPE: ClassVar[str] = "accounts.withdraw-funds.v1"
+    account_id: str
+    amount_e8: int
+
+
+class PlaceOrder(Message):
+    """Place a market or limit order on the asset's USD market."""
+
+    TYPE: ClassVar[str] = "accounts.place-order.v1"
+    account_id: str
+    asset: str
+    side: Side
+    order_type: OrderType
+    quantity_e8: int
+    price_e8: int | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+    client_order_id: str | None = None
+
+
+class CancelOrder(Message):
+    """Ask the market to take an order out of its book."""
+
+    TYPE: ClassVar[str] = "accounts.cancel-order.v1"
+    account_id: str
+    order_id: str
+
+
+# --- facts from markets ------------------------------------------------------------------------
+
+
+class ApplyExecution(Message):
+    """One leg of a trade; `order_id` is absent for the house's leg.
+
+    `cum_quantity_e8` and `cum_notional_e8` are the order's totals including this trade.
+    """
+
+    TYPE: ClassVar[str] = "accounts.apply-execution.v1"
+    account_id: str
+    symbol: str
+    asset: str
+    side: Side
+    trade_id: str
+    price_e8: int
+    quantity_e8: int
+    notional_e8: int
+    liquidity: Liquidity
+    order_id: str | None = None
+    cum_quantity_e8: int = 0
+
+
+class EndOrder(Message):
+    """The last message of an order that reached a market; only this unlocks the rest."""
+
+    TYPE: ClassVar[str] = "accounts.end-order.v1"
+    account_id: str
+    order_id: str
+    symbol: str
+    end: EndReason
+    cum_quantity_e8: int
+    reason: Reason | None = None
+
+
+class RefuseCancel(Message):
+    """The market's answer to a cancel it could not do."""
+
+    TYPE: ClassVar[str] = "accounts.refuse-cancel.v1"
+    account_id: str
+    order_id: str
+    reason: Reason
+
+
+class PriceCollar(Message):
+    """Last price of a market and the band a market order may trade in; sent to every partition."""
+
+    TYPE: ClassVar[str] = "accounts.price-collar.v1"
+    symbol: str
+    last_e8: int
+    low_e8: int
+    high_e8: int
+
+
+class MarketTerms(Message):
+    """Rules and fees of a market; sent to every partition when they change."""
+
+    TYPE: ClassVar[str] = "accounts.market-terms.v1"
+    symbol: str
+    asset: str
+    tick_e8: int
+    lot_e8: int
+    min_notional_e8: int
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+    stale_after_ms: int
+    is_open: bool
+
+
+# --- events ------------------------------------------------------------------------------------
+# The entity of an account's events is its account id, of CollarSet and TermsSet `market:<symbol>`.
+
+
+class FundsDeposited(Message):
+    """USD came in; `day_total_e8` is what counts against the daily limit so far."""
+
+    TYPE: ClassVar[str] = "accounts.funds-deposited.v1"
+    account_id: str
+    transaction_id: str
+    amount_e8: int
+    day_total_e8: int
+    holdings: tuple[Holding, ...]
+    postings: tuple[Posting, ...]
+
+
+class FundsWithdrawn(Message):
+    """USD went out; `day_total_e8` is what counts against the daily limit so far."""
+
+    TYPE: ClassVar[str] = "accounts.funds-withdrawn.v1"
+    account_id: str
+    transaction_id: str
+    amount_e8: int
+    day_total_e8: int
+    holdings: tuple[Holding, ...]
+    postings: tuple[Posting, ...]
+
+
+class CommandRefused(Message):
+    """A deposit, withdrawal or cancel was refused; nothing of the account changed."""
+
+    TYPE: ClassVar[str] = "accounts.command-refused.v1"
+    account_id: str
+    command: str
+    reason: Reason
+    order_id: str | None = None
+
+
+class OrderAccepted(Message):
+    """ExecType NEW: the worst case is locked and the order goes to its market.
+
+    `deadline_ms` is broker time by which it must have reached the book.
+    """
+
+    TYPE: ClassVar[str] = "accounts.order-accepted.v1"
+    account_id: str
+    order: Order
+    deadline_ms: int | None
+    holdings: tuple[Holding, ...]
+    postings: tuple[Posting, ...]
+
+
+class OrderRejected(Message):
+    """ExecType REJECTED: refused before acceptance (no postings), or by its market."""
+
+    TYPE: ClassVar[str] = "accounts.order-rejected.v1"
+    account_id: str
+    order: Order
+    holdings: tuple[Holding, ...] = ()
+    postings: tuple[Posting, ...] = ()
+
+
+class OrderTraded(Message):
+    """ExecType TRADE: one execution, settled from the lock."""
+
+    TYPE: ClassVar[str] = "accounts.order-traded.v1"
+    account_id: str
+    order: Order
+    execution: Execution
+    holdings: tuple[Holding, ...]
+    postings: tuple[Posting, ...]
+
+
+class OrderFilled(Message):
+    """The market ended the order wholly filled; what is left of the lock is released."""
+
+    TYPE: ClassVar[str] = "accounts.order-filled.v1"
+    account_id: str
+    order: Order
+    holdings: tuple[Holding, ...]
+    postings: tuple[Posting, ...]
+
+
+class OrderCanceled(Message):
+    """ExecType CANCELED; what is left of the lock is released."""
+
+    TYPE: ClassVar[str] = "accounts.order-canceled.v1"
+    account_id: str
+    order: Order
+    holdings: tuple[Holding, ...]
+    postings: tuple[Posting, ...]
+
+
+class OrderExpired(Message):
+    """ExecType EXPIRED; what is left of the lock is released."""
+
+    TYPE: ClassVar[str] = "accounts.order-expired.v1"
+    account_id: str
+    order: Order
+    holdings: tuple[Holding, ...]
+    postings: tuple[Posting, ...]
+
+
+class CancelRequested(Message):
+    """ExecType PENDING_CANCEL: the cancel goes to the market, which answers it."""
+
+    TYPE: ClassVar[str] = "accounts.cancel-requested.v1"
+    account_id: str
+    order: Order
+
+
+class HouseTraded(Message):
+    """The house's leg of a trade, on ledger account `house:<symbol>`."""
+
+    TYPE: ClassVar[str] = "accounts.house-traded.v1"
+    account_id: str
+    symbol: str
+    side: Side
+    execution: Execution
+    holdings: tuple[Holding, ...]
+    postings: tuple[Posting, ...]
+
+
+class CollarSet(Message):
+    """This partition's price band of a market, with the log time it came at."""
+
+    TYPE: ClassVar[str] = "accounts.collar-set.v1"
+    symbol: str
+    last_e8: int
+    low_e8: int
+    high_e8: int
+
+
+class TermsSet(Message):
+    """This partition's rules and fees of a market."""
+
+    TYPE: ClassVar[str] = "accounts.terms-set.v1"
+    terms: MarketTerms
+
+
+COMMANDS: Final = Codec(
+    DepositFunds,
+    WithdrawFunds,
+    PlaceOrder,
+    CancelOrder,
+    ApplyExecution,
+    EndOrder,
+    RefuseCancel,
+    PriceCollar,
+    MarketTerms,
+)
+EVENTS: Final = Codec(
+    FundsDeposited,
+    FundsWithdrawn,
+    CommandRefused,
+    OrderAccepted,
+    OrderRejected,
+    OrderTraded,
+    OrderFilled,
+    OrderCanceled,
+    OrderExpired,
+    CancelRequested,
+    HouseTraded,
+    CollarSet,
+    TermsSet,
+)

@@ -1,0 +1,111 @@
+"""Messages of the auth service: requests of gateways, and what it answers.
+
+What is secret is sealed (libsodium sealed box, base64): requests to the auth service's key,
+answers to the key that the asking gateway process sent along. The sealed contents are the
+`*Secret` structs below, as JSON.
+"""
+
+from typing import ClassVar, Final
+
+import msgspec
+
+from schemas.codec import Codec, Message
+
+
+class Sealed(msgspec.Struct, frozen=True, gc=False):
+    """A libsodium sealed box, base64, and the id of the key it was sealed to."""
+
+    key_id: str
+    box: str
+
+
+class RegisterSecret(msgspec.Struct, frozen=True, kw_only=True):
+    """What a registration seals; validated and normalised by the gateway."""
+
+    username: str
+    email: str
+    password: str
+    first_name: str
+    last_name: str
+    phone: str | None = None
+    date_of_birth: str | None = None
+    marketing_emails_consent: bool = False
+
+
+class SignInSecret(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sign-in seals; `address` is the caller's network address."""
+
+    username: str
+    password: str
+    address: str
+
+
+class TokenSecret(msgspec.Struct, frozen=True, kw_only=True):
+    """What a validation seals."""
+
+    access_token: str
+
+
+class SignedInSecret(msgspec.Struct, frozen=True, kw_only=True):
+    """What the answer to a right sign-in seals."""
+
+    access_token: str
+    expires_in: int
+
+
+# --- requests ----------------------------------------------------------------------------------
+
+
+class Register(Message):
+    """Hash the password, make the user's key, forward the registration to identity."""
+
+    TYPE: ClassVar[str] = "auth.register.v1"
+    secret: Sealed
+
+
+class SignIn(Message):
+    """Check a password and start a session; `reply_key` is the gateway's public key, base64."""
+
+    TYPE: ClassVar[str] = "auth.sign-in.v1"
+    secret: Sealed
+    reply_key: str
+
+
+class Validate(Message):
+    """Say who holds this access token."""
+
+    TYPE: ClassVar[str] = "auth.validate.v1"
+    secret: Sealed
+
+
+# --- answers -----------------------------------------------------------------------------------
+
+
+class SignedIn(Message):
+    """The password was right; the secret is sealed to the request's `reply_key`."""
+
+    TYPE: ClassVar[str] = "auth.signed-in.v1"
+    secret: Sealed
+
+
+class Verdict(Message):
+    """The token is good: who holds it, and until when (ms since 1970)."""
+
+    TYPE: ClassVar[str] = "auth.verdict.v1"
+    user_id: str
+    username_hmac: str
+    session_id: str
+    role: str
+    expires_at_ms: int
+
+
+class Refused(Message):
+    """`invalid-credentials`, `sign-in-blocked`, `invalid-token`, `unavailable`, or `busy`."""
+
+    TYPE: ClassVar[str] = "auth.refused.v1"
+    reason: str
+    retry_after_s: int = 0
+
+
+REQUESTS: Final = Codec(Register, SignIn, Validate)
+ANSWERS: Final = Codec(SignedIn, Verdict, Refused)

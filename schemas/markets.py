@@ -1,0 +1,252 @@
+"""Messages of markets: listings, quotes, the order book, trades.
+
+Amounts, prices and quantities are integers of 1e-8 units (`*_e8`), times milliseconds.
+The entity of every event but `ClockTicked` is its symbol.
+"""
+
+from typing import ClassVar, Final
+
+import msgspec
+
+from schemas.accounts import EndReason, OrderType, Reason, Side, TimeInForce
+from schemas.codec import Codec, Message
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a market asks of orders; fee rates and the collar are parts per million."""
+
+    tick_e8: int
+    lot_e8: int
+    min_notional_e8: int
+    collar_ppm: int = 10_000
+    stale_after_ms: int = 5_000
+    maker_fee_ppm: int = 0
+    taker_fee_ppm: int = 0
+
+
+class Quote(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Best bid and ask of a feed with the sizes the house offers there; `time_ms` is broker time.
+
+    `feed_time_ms` is the feed's own clock, for people only.
+    """
+
+    feed_id: str
+    sequence: int
+    bid_e8: int
+    bid_size_e8: int
+    ask_e8: int
+    ask_size_e8: int
+    last_e8: int
+    time_ms: int = 0
+    feed_time_ms: int = 0
+    simulated: bool = False
+
+
+class Party(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One side of a trade; `order_id` is absent for the house, totals are the order's after it."""
+
+    account_id: str
+    side: Side
+    order_id: str | None = None
+    cum_quantity_e8: int = 0
+    leaves_e8: int = 0
+
+
+# --- commands ----------------------------------------------------------------------------------
+
+
+class ListMarket(Message):
+    """Open a market, or change its rules."""
+
+    TYPE: ClassVar[str] = "markets.list-market.v1"
+    symbol: str
+    asset: str
+    rules: Rules
+
+
+class HaltMarket(Message):
+    """Stop matching; cancels still work."""
+
+    TYPE: ClassVar[str] = "markets.halt-market.v1"
+    symbol: str
+
+
+class ResumeMarket(Message):
+    """Match again."""
+
+    TYPE: ClassVar[str] = "markets.resume-market.v1"
+    symbol: str
+
+
+class UpdateQuote(Message):
+    """A feed's best bid and ask; an older sequence of the same feed is dropped."""
+
+    TYPE: ClassVar[str] = "markets.update-quote.v1"
+    symbol: str
+    quote: Quote
+
+
+class SubmitOrder(Message):
+    """Fact from accounts: match this order, which was locked at `protection_price_e8`.
+
+    Broker time `deadline_ms`, where given, is when it must have been in the book.
+    """
+
+    TYPE: ClassVar[str] = "markets.submit-order.v1"
+    symbol: str
+    account_id: str
+    order_id: str
+    side: Side
+    order_type: OrderType
+    time_in_force: TimeInForce
+    quantity_e8: int
+    price_e8: int | None
+    protection_price_e8: int
+    deadline_ms: int | None = None
+
+
+class CancelRestingOrder(Message):
+    """Fact from accounts: take the order out of the book, or say why not."""
+
+    TYPE: ClassVar[str] = "markets.cancel-resting-order.v1"
+    symbol: str
+    account_id: str
+    order_id: str
+
+
+class TickClock(Message):
+    """The clock reached every partition: time for expiries."""
+
+    TYPE: ClassVar[str] = "markets.tick-clock.v1"
+
+
+# --- events ------------------------------------------------------------------------------------
+
+
+class MarketListed(Message):
+    """The market is open under these rules."""
+
+    TYPE: ClassVar[str] = "markets.market-listed.v1"
+    symbol: str
+    asset: str
+    rules: Rules
+    is_open: bool
+
+
+class MarketHalted(Message):
+    """Matching stopped."""
+
+    TYPE: ClassVar[str] = "markets.market-halted.v1"
+    symbol: str
+    asset: str
+    rules: Rules
+
+
+class MarketResumed(Message):
+    """Matching goes on."""
+
+    TYPE: ClassVar[str] = "markets.market-resumed.v1"
+    symbol: str
+    asset: str
+    rules: Rules
+
+
+class QuoteUpdated(Message):
+    """The house quotes anew."""
+
+    TYPE: ClassVar[str] = "markets.quote-updated.v1"
+    symbol: str
+    quote: Quote
+
+
+class CollarMoved(Message):
+    """The band for market orders, for every accounts partition."""
+
+    TYPE: ClassVar[str] = "markets.collar-moved.v1"
+    symbol: str
+    last_e8: int
+    low_e8: int
+    high_e8: int
+
+
+class TradeExecuted(Message):
+    """Two parties traded; `notional_e8` is rounded down once and both legs use it."""
+
+    TYPE: ClassVar[str] = "markets.trade-executed.v1"
+    symbol: str
+    asset: str
+    trade_id: str
+    price_e8: int
+    quantity_e8: int
+    notional_e8: int
+    maker: Party
+    taker: Party
+
+
+class OrderRested(Message):
+    """What is left of a limit order rests in the book at its price."""
+
+    TYPE: ClassVar[str] = "markets.order-rested.v1"
+    symbol: str
+    account_id: str
+    order_id: str
+    side: Side
+    price_e8: int
+    quantity_e8: int
+    leaves_e8: int
+    time_in_force: TimeInForce
+
+
+class OrderEnded(Message):
+    """The order left the market for good."""
+
+    TYPE: ClassVar[str] = "markets.order-ended.v1"
+    symbol: str
+    account_id: str
+    order_id: str
+    end: EndReason
+    cum_quantity_e8: int
+    reason: Reason | None = None
+
+
+class CancelRefused(Message):
+    """Nothing to cancel: the order is not in the book."""
+
+    TYPE: ClassVar[str] = "markets.cancel-refused.v1"
+    symbol: str
+    account_id: str
+    order_id: str
+    reason: Reason
+
+
+class CommandRefused(Message):
+    """A quote, listing or halt was refused and changed nothing (`stale-sequence`, …)."""
+
+    TYPE: ClassVar[str] = "markets.command-refused.v1"
+    symbol: str
+    command: str
+    reason: str
+
+
+class ClockTicked(Message):
+    """The clock passed and nothing fell due; its entity is `clock`."""
+
+    TYPE: ClassVar[str] = "markets.clock-ticked.v1"
+
+
+COMMANDS: Final = Codec(
+    ListMarket, HaltMarket, ResumeMarket, UpdateQuote, SubmitOrder, CancelRestingOrder, TickClock
+)
+EVENTS: Final = Codec(
+    MarketListed,
+    MarketHalted,
+    MarketResumed,
+    QuoteUpdated,
+    CollarMoved,
+    TradeExecuted,
+    OrderRested,
+    OrderEnded,
+    CancelRefused,
+    CommandRefused,
+    ClockTicked,
+)
