@@ -116,3 +116,16 @@ def cloud_event(*, event_id: str, event_type: str, source: str, time_ms: int) ->
 def header_map(headers: Iterable[tuple[str, bytes]]) -> Mapping[str, bytes]:
     """Headers by name; the last of a repeated name counts."""
     return dict(headers)
+
+
+class Recorded(NamedTuple):
+    """Where a journal record stands and what it says of itself (W7); times are broker ms."""
+
+    journal: str
+    partition: int
+    offset: int
+    epoch: int
+    event_type: str
+    entity_id: str
+    entity_version: int
+    cause: Cause

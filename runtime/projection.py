@@ -1,0 +1,38 @@
+"""What a read model gives to the projector: pure functions from events to rows."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from runtime.table import Change
+from schemas.codec import Codec, Message
+from schemas.envelope import Recorded
+
+
+class Index(NamedTuple):
+    """A local secondary index: the table's partition key and another sort key (a number)."""
+
+    name: str
+    sort: str
+
+
+class TableSpec(NamedTuple):
+    """A table: string partition key, optional sort key (`S` or `N`), local indexes on numbers."""
+
+    name: str
+    partition_key: str
+    sort_key: str | None = None
+    sort_type: str = "S"
+    indexes: tuple[Index, ...] = ()
+
+
+class Projection(Protocol):
+    """A read model; rows are whole post-states, so that the last write of a row wins in a batch."""
+
+    name: str
+    journals: Mapping[str, Codec]
+    """Journal topics that it folds, each with the codec of its events."""
+    tables: Sequence[TableSpec]
+
+    def project(self, event: Message, recorded: Recorded) -> Sequence[Change]:
+        """The rows that the event changes, at most 99; pure, no reads."""
+        ...

@@ -1,0 +1,51 @@
+"""Settings of every process, from `CNOP_*` environment variables."""
+
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What can be set; units stand last in the names."""
+
+    model_config = SettingsConfigDict(env_prefix="CNOP_", frozen=True)
+
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    dynamodb_endpoint: str | None = "http://127.0.0.1:8000"
+    aws_region: str = "us-east-1"
+    namespace: str = Field("", pattern=r"^[a-z0-9-]{0,40}$")
+    """Prefix of every topic, group and table, so that several systems share the servers."""
+    state_dir: Path = Path(".cnop")
+    secrets_dir: Path | None = None
+    """Where keys lie, each in a file; `<state_dir>/secrets` when not set."""
+    partitions: int | None = Field(None, ge=1, le=64)
+    """Partitions of inboxes and journals when topics are created; the registry's when not set."""
+    log_level: str = "INFO"
+    metrics_port: int = 0
+    """Port of /metrics; 0 means none."""
+    gateway_host: str = "127.0.0.1"
+    gateway_port: int = 8080
+    command_deadline_ms: int = 2_000
+    access_token_s: int = 900
+    verdict_cache_s: float = 5.0
+
+    @property
+    def secrets(self) -> Path:
+        """The directory of key files."""
+        return self.secrets_dir or self.state_dir / "secrets"
+
+    def topic(self, name: str) -> str:
+        """A registry topic's name on this broker."""
+        return f"{self.namespace}{name}"
+
+    def table(self, name: str) -> str:
+        """A table's name on this DynamoDB."""
+        return f"{self.namespace}cnop-{name}"
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process."""
+    return Settings()
