@@ -5,11 +5,23 @@ answers to the key that the asking gateway process sent along. The sealed conten
 `*Secret` structs below, as JSON.
 """
 
+from enum import StrEnum
 from typing import ClassVar, Final
 
 import msgspec
 
 from schemas.codec import Codec, Message
+
+
+class Reason(StrEnum):
+    """Why auth refused."""
+
+    INVALID_CREDENTIALS = "invalid-credentials"
+    SIGN_IN_BLOCKED = "sign-in-blocked"
+    INVALID_TOKEN = "invalid-token"  # noqa: S105  # a reason, not a secret
+    INVALID_SECRET = "invalid-secret"  # noqa: S105  # the sealed box does not open
+    UNAVAILABLE = "unavailable"
+    BUSY = "busy"
 
 
 class Sealed(msgspec.Struct, frozen=True, gc=False):
@@ -57,7 +69,11 @@ class SignedInSecret(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Register(Message):
-    """Hash the password, make the user's key, forward the registration to identity."""
+    """Hash the password, make the user's key, forward the registration to identity.
+
+    Identity answers the waiting client (`user-registered` or `registration-rejected`);
+    auth does only with `Refused`, when it cannot forward.
+    """
 
     TYPE: ClassVar[str] = "auth.register.v1"
     secret: Sealed
@@ -100,10 +116,10 @@ class Verdict(Message):
 
 
 class Refused(Message):
-    """`invalid-credentials`, `sign-in-blocked`, `invalid-token`, `unavailable`, or `busy`."""
+    """Nothing was granted; `retry_after_s` is 0 when trying again does not help."""
 
     TYPE: ClassVar[str] = "auth.refused.v1"
-    reason: str
+    reason: Reason
     retry_after_s: int = 0
 
 

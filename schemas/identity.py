@@ -134,8 +134,245 @@ class SettleEmailClaim(Message):
     granted: bool
 
 
-# The helper that owns identity completes facts and events here.
+class ReserveUserSignIn(Message):
+    """The address may try; now reserve the attempt of the username too."""
+
+    TYPE: ClassVar[str] = "identity.reserve-user-sign-in.v1"
+    address_hmac: str
+    username_hmac: str
+    attempt_id: str
+
+
+class SettleAddressSignIn(Message):
+    """How the attempt ended: a wrong one counts against its address, any other is given back."""
+
+    TYPE: ClassVar[str] = "identity.settle-address-sign-in.v1"
+    address_hmac: str
+    attempt_id: str
+    wrong: bool
+
+
+# --- events ------------------------------------------------------------------------------------
+# "Answers" means that the waiting client gets this event as its outcome.
+
+
+class RegistrationStarted(Message):
+    """The username is held while the email is claimed; `user` is what it will become."""
+
+    TYPE: ClassVar[str] = "identity.registration-started.v1"
+    user: User
+
+
+class UserRegistered(Message):
+    """The email was granted: the user exists from here on (answers)."""
+
+    TYPE: ClassVar[str] = "identity.user-registered.v1"
+    user: User
+
+
+class RegistrationRejected(Message):
+    """Username or email is taken (answers); `key_id` is the vault key that nobody needs now."""
+
+    TYPE: ClassVar[str] = "identity.registration-rejected.v1"
+    username_hmac: str
+    key_id: str
+    reason: Reason
+
+
+class EmailChangeStarted(Message):
+    """Another email is being claimed for `user`, who stays as before until it is granted."""
+
+    TYPE: ClassVar[str] = "identity.email-change-started.v1"
+    user: User
+    request_id: str
+
+
+class ProfileUpdated(Message):
+    """The user after an update (answers); `released_email_hmac` is the email given up, if any."""
+
+    TYPE: ClassVar[str] = "identity.profile-updated.v1"
+    user: User
+    released_email_hmac: str | None = None
+
+
+class CommandRefused(Message):
+    """A profile update or sign-out was refused (answers); `request_id` names an email change."""
+
+    TYPE: ClassVar[str] = "identity.command-refused.v1"
+    username_hmac: str
+    command: str
+    reason: Reason
+    request_id: str | None = None
+
+
+class EmailClaimed(Message):
+    """The email belongs to this user; the entity is the email."""
+
+    TYPE: ClassVar[str] = "identity.email-claimed.v1"
+    email_hmac: str
+    user_id: str
+    username_hmac: str
+    request_id: str
+
+
+class EmailTaken(Message):
+    """The email belongs to somebody else and stays there; the entity is the email."""
+
+    TYPE: ClassVar[str] = "identity.email-taken.v1"
+    email_hmac: str
+    user_id: str
+    username_hmac: str
+    request_id: str
+
+
+class EmailReleased(Message):
+    """The email is free again; the entity is the email."""
+
+    TYPE: ClassVar[str] = "identity.email-released.v1"
+    email_hmac: str
+    user_id: str
+
+
+class EmailClaimReturned(Message):
+    """A grant came for a request that nobody knows any more: it goes back to the email."""
+
+    TYPE: ClassVar[str] = "identity.email-claim-returned.v1"
+    username_hmac: str
+    email_hmac: str
+    user_id: str
+
+
+class AddressReserved(Message):
+    """The address may try once more; the entity is the address."""
+
+    TYPE: ClassVar[str] = "identity.address-reserved.v1"
+    address_hmac: str
+    username_hmac: str
+    attempt_id: str
+
+
+class AddressSettled(Message):
+    """The attempt counts against the address, or is given back; the entity is the address."""
+
+    TYPE: ClassVar[str] = "identity.address-settled.v1"
+    address_hmac: str
+    attempt_id: str
+    wrong: bool
+
+
+class AddressSignInRefused(Message):
+    """The address has to wait (answers); the entity is the address."""
+
+    TYPE: ClassVar[str] = "identity.address-sign-in-refused.v1"
+    address_hmac: str
+    username_hmac: str
+    attempt_id: str
+    reason: Reason
+    retry_after_ms: int
+
+
+class UserSignInRefused(Message):
+    """The username has to wait (answers); the entity is the user, known or not."""
+
+    TYPE: ClassVar[str] = "identity.user-sign-in-refused.v1"
+    address_hmac: str
+    username_hmac: str
+    attempt_id: str
+    reason: Reason
+    retry_after_ms: int
+
+
+class SignInReserved(Message):
+    """The password may be checked (answers) against this hash; without one nobody has the name.
+
+    The reservation carries the credential that holds at this point of the user's partition, so
+    a sign-in right after a registration or a password change cannot see an older one.
+    """
+
+    TYPE: ClassVar[str] = "identity.sign-in-reserved.v1"
+    address_hmac: str
+    username_hmac: str
+    attempt_id: str
+    user_id: str | None = None
+    password_hash: Ciphertext | None = None
+
+
+class SignInFailed(Message):
+    """The password was wrong, which counts (answers)."""
+
+    TYPE: ClassVar[str] = "identity.sign-in-failed.v1"
+    address_hmac: str
+    username_hmac: str
+    attempt_id: str
+
+
+class SessionStarted(Message):
+    """The password was right, which gives the attempt back (answers)."""
+
+    TYPE: ClassVar[str] = "identity.session-started.v1"
+    address_hmac: str
+    username_hmac: str
+    attempt_id: str
+    user_id: str
+    session_id: str
+    role: str
+    expires_at_ms: int
+
+
+class SessionEnd(StrEnum):
+    """Why a session ended."""
+
+    SIGNED_OUT = "signed-out"
+    TOO_MANY = "too-many"
+
+
+class SessionEnded(Message):
+    """Tokens of this session are dead; answers when its user signed out."""
+
+    TYPE: ClassVar[str] = "identity.session-ended.v1"
+    user_id: str
+    username_hmac: str
+    session_id: str
+    reason: SessionEnd = SessionEnd.SIGNED_OUT
+
+
+class AttemptsForgotten(Message):
+    """The window of an address, or of a username that nobody has, passed; `entity` is dropped."""
+
+    TYPE: ClassVar[str] = "identity.attempts-forgotten.v1"
+    entity: str
+
+
 COMMANDS: Final = Codec(
-    RegisterUser, UpdateProfile, ReserveSignIn, SettleSignIn, EndSession,
-    ClaimEmail, ReleaseEmail, SettleEmailClaim,
+    RegisterUser,
+    UpdateProfile,
+    ReserveSignIn,
+    SettleSignIn,
+    EndSession,
+    ClaimEmail,
+    ReleaseEmail,
+    SettleEmailClaim,
+    ReserveUserSignIn,
+    SettleAddressSignIn,
+)
+EVENTS: Final = Codec(
+    RegistrationStarted,
+    UserRegistered,
+    RegistrationRejected,
+    EmailChangeStarted,
+    ProfileUpdated,
+    CommandRefused,
+    EmailClaimed,
+    EmailTaken,
+    EmailReleased,
+    EmailClaimReturned,
+    AddressReserved,
+    AddressSettled,
+    AddressSignInRefused,
+    UserSignInRefused,
+    SignInReserved,
+    SignInFailed,
+    SessionStarted,
+    SessionEnded,
+    AttemptsForgotten,
 )
