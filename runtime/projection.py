@@ -9,14 +9,19 @@ from schemas.envelope import Recorded
 
 
 class Index(NamedTuple):
-    """A local secondary index: the table's partition key and another sort key (a number)."""
+    """A local secondary index: the table's partition key and another sort key.
+
+    Only keys are projected, so that it costs a write only when the sort key changes; rows without
+    the sort attribute are not in it.
+    """
 
     name: str
     sort: str
+    sort_type: str = "N"
 
 
 class TableSpec(NamedTuple):
-    """A table: string partition key, optional sort key (`S` or `N`), local indexes on numbers."""
+    """A table: string partition key, optional sort key (`S` or `N`), local indexes."""
 
     name: str
     partition_key: str

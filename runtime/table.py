@@ -46,3 +46,70 @@ class Table(Protocol):
             ConditionFailed: another checkpoint is there.
         """
         ...
+
+
+class Span(NamedTuple):
+    """A range of a sort key, both ends included."""
+
+    attribute: str
+    low: str | int
+    high: str | int
+
+
+class Stem(NamedTuple):
+    """All texts of a sort key that begin so."""
+
+    attribute: str
+    text: str
+
+
+class Beyond(NamedTuple):
+    """What sorts behind this value of a sort key, or before it (`below`); not the value itself."""
+
+    attribute: str
+    value: str | int
+    below: bool = False
+
+
+Where = Span | Stem | Beyond
+
+
+class Readable(Table, Protocol):
+    """What queries may ask of a table store; strongly consistent unless said otherwise."""
+
+    async def batch_get(self, table: str, keys: Sequence[Row]) -> Sequence[Row | None]:
+        """The rows with these keys, in their order; None where there is none."""
+        ...
+
+    async def query(  # noqa: PLR0913  # each one is a part of one question
+        self,
+        table: str,
+        partition: Row,
+        *,
+        where: Where | None = None,
+        matching: Row | None = None,
+        index: str | None = None,
+        newest_first: bool = False,
+        offset: int = 0,
+        limit: int | None = None,
+        start_after: Row | None = None,
+        consistent: bool = True,
+    ) -> Sequence[Row]:
+        """Rows of one partition in the order of the sort key (of `index`, where named).
+
+        `partition` is `{key attribute: value}`. `matching` keeps rows with equal attributes; it
+        filters after reading, so it costs what it skips. `offset` counts kept rows.
+        """
+        ...
+
+    async def count(
+        self,
+        table: str,
+        partition: Row,
+        *,
+        where: Where | None = None,
+        matching: Row | None = None,
+        index: str | None = None,
+    ) -> int:
+        """How many rows `query` would give."""
+        ...
