@@ -1,0 +1,121 @@
+"""Creates what the system needs before it starts: topics and tables."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from runtime.errors import Unavailable
+from runtime.settings import Settings
+from schemas.topics import TOPICS, Topic
+
+_BY_CONTEXT: Final = (".commands", ".journal", ".snapshots")
+_READY_S_MAX: Final = 60.0
+_POLL_S: Final = 0.05
+
+
+class TopicsDiffer(Exception):  # noqa: N818  # named by what is wrong
+    """A topic exists with another number of partitions, which cannot be changed afterwards."""
+
+
+def partitions_of(topic: Topic, settings: Settings) -> int:
+    """How many partitions the topic gets; `settings.partitions` is for inboxes and journals."""
+    if settings.partitions and topic.name.removesuffix(".dlq").endswith(_BY_CONTEXT):
+        return settings.partitions
+    return topic.partitions
+
+
+async def create_topics(settings: Settings, topics: Sequence[Topic] = TOPICS) -> tuple[str, ...]:
+    """Create the registry's topics that are missing, and wait until all can be written.
+
+    Returns the names of those it made.
+
+    Raises:
+        Unavailable: the broker does not answer or did not elect leaders in time.
+        TopicsDiffer: one exists with another number of partitions.
+    """
+    wanted = {settings.topic(each.name): partitions_of(each, settings) for each in topics}
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    try:
+        await admin.start()
+        made = await _create(admin, settings, topics)
+        await _wait_for_leaders(admin, wanted)
+        await _wait_for_offsets(settings, wanted)
+    except KafkaError as error:
+        raise Unavailable(f"Kafka at {settings.kafka_bootstrap}: {error!r}") from error
+    finally:
+        await admin.close()
+    return made
+
+
+async def delete_topics(settings: Settings, topics: Iterable[Topic] = TOPICS) -> None:
+    """Delete the registry's topics of this namespace."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    try:
+        await admin.start()
+        await admin.delete_topics([settings.topic(each.name) for each in topics])
+    finally:
+        await admin.close()
+
+
+async def _create(
+    admin: AIOKafkaAdminClient, settings: Settings, topics: Sequence[Topic]
+) -> tuple[str, ...]:
+    answer = await admin.create_topics([_new(each, settings) for each in topics])
+    made: list[str] = []
+    for name, code, *_ in answer.topic_errors:
+        error = for_code(code)
+        if code == 0:
+            made.append(name)
+        elif error is not TopicAlreadyExistsError:
+            raise error(name)
+    return tuple(made)
+
+
+def _new(topic: Topic, settings: Settings) -> NewTopic:
+    return NewTopic(
+        name=settings.topic(topic.name),
+        num_partitions=partitions_of(topic, settings),
+        replication_factor=-1,  # the broker's default
+        replica_assignments={},
+        topic_configs=topic.config(),
+    )
+
+
+async def _wait_for_leaders(admin: AIOKafkaAdminClient, wanted: dict[str, int]) -> None:
+    deadline = time.monotonic() + _READY_S_MAX
+    while missing := _leaderless(await admin.describe_topics(list(wanted)), wanted):
+        if time.monotonic() > deadline:
+            raise Unavailable(f"no leaders in {_READY_S_MAX:.0f} s for {', '.join(missing)}")
+        await asyncio.sleep(_POLL_S)
+
+
+def _leaderless(described: Sequence[dict[str, Any]], wanted: dict[str, int]) -> list[str]:
+    ready: set[str] = set()
+    for each in described:
+        name, partitions = each["topic"], each["partitions"]
+        if partitions and len(partitions) != wanted[name]:
+            raise TopicsDiffer(
+                f"Topic {name} has {len(partitions)} partitions, {wanted[name]} are asked for; "
+                "partitions of a journal cannot change: unset CNOP_PARTITIONS, or drop the data."
+            )
+        if partitions and all(
+            part["leader"] >= 0 and not part["error_code"] for part in partitions
+        ):
+            ready.add(name)
+    return sorted(wanted.keys() - ready)
+
+
+async def _wait_for_offsets(settings: Settings, wanted: dict[str, int]) -> None:
+    """Ask each leader for an end offset: metadata may name it before it knows that it leads."""
+    consumer = AIOKafkaConsumer(*wanted, bootstrap_servers=settings.kafka_bootstrap)
+    try:
+        await consumer.start()
+        places = [TopicPartition(name, part) for name in wanted for part in range(wanted[name])]
+        await consumer.end_offsets(places)
+    finally:
+        await consumer.stop()

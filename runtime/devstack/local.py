@@ -1,0 +1,90 @@
+"""Which kind of local servers this machine can run: JVM processes or containers."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, Self
+
+from runtime.devstack.containers import DynamoContainer, KafkaContainer, docker_answers
+from runtime.devstack.jars import have_java, java
+from runtime.devstack.servers import DynamoServer, KafkaServer
+
+
+class Server(Protocol):
+    """A server that can be started and stopped."""
+
+    name: str
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, when it is one of this machine."""
+        ...
+
+    @property
+    def running(self) -> bool:
+        """Whether it is there."""
+        ...
+
+    def launch(self) -> None:
+        """Start it without waiting."""
+        ...
+
+    async def wait_ready(self) -> None:
+        """Wait until it serves."""
+        ...
+
+    def start(self) -> Self:
+        """Start it and wait until it serves."""
+        ...
+
+    def stop(self) -> None:
+        """Stop it; its data stay."""
+        ...
+
+
+class LocalServers:
+    """Makes local servers: containers when `containers`, else JVM processes from `jars`."""
+
+    def __init__(self, jars: Path, *, containers: bool) -> None:
+        self._jars = jars
+        self._containers = containers
+
+    def kafka(
+        self, directory: Path, *, log: Path, port: int | None = None
+    ) -> KafkaServer | KafkaContainer:
+        """A broker that keeps its log in `directory`."""
+        if self._containers:
+            return KafkaContainer(directory, port=port)
+        return KafkaServer(directory, jars=self._jars, log=log, port=port)
+
+    def dynamodb(
+        self, directory: Path | None, *, log: Path, port: int | None = None
+    ) -> DynamoServer | DynamoContainer:
+        """A DynamoDB that keeps its tables in `directory`, or in memory for None."""
+        if self._containers:
+            return DynamoContainer(directory, port=port)
+        return DynamoServer(directory, jars=self._jars, log=log, port=port)
+
+
+def processes_preferred(jars: Path) -> LocalServers:
+    """JVM processes when a JDK is there, else containers.
+
+    Raises:
+        CannotStart: neither a JDK nor a Docker engine is there.
+    """
+    return _choose(jars, containers=lambda: not have_java() and docker_answers())
+
+
+def containers_preferred(jars: Path) -> LocalServers:
+    """Containers when a Docker engine answers, else JVM processes.
+
+    Raises:
+        CannotStart: neither a JDK nor a Docker engine is there.
+    """
+    return _choose(jars, containers=docker_answers)
+
+
+def _choose(jars: Path, *, containers: Callable[[], bool]) -> LocalServers:
+    if containers():
+        return LocalServers(jars, containers=True)
+    java()
+    return LocalServers(jars, containers=False)

@@ -1,0 +1,84 @@
+"""Servers, namespaces and running systems for the tests; see docs/testing.md."""
+
+import asyncio
+import itertools
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from runtime import admin
+from runtime.devstack.local import containers_preferred
+from runtime.settings import Settings
+from schemas.topics import TOPICS, Topic
+
+REPOSITORY = Path(__file__).parents[1]
+_SERIAL = itertools.count()
+
+MakeTopics = Callable[..., Awaitable[Settings]]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    return "asyncio", {"use_uvloop": True}
+
+
+@pytest.fixture(scope="session")
+def jars() -> Path:
+    """Where the local servers' jars are kept between runs."""
+    return Path(os.environ.get("CNOP_JARS_DIR", REPOSITORY / ".cnop" / "jars"))
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A broker: CNOP_KAFKA_BOOTSTRAP's, a container's, or a local process's."""
+    if existing := os.environ.get("CNOP_KAFKA_BOOTSTRAP"):
+        yield existing
+        return
+    place = tmp_path_factory.mktemp("kafka")
+    server = containers_preferred(jars).kafka(place, log=place / "kafka.log").start()
+    yield server.bootstrap
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def dynamodb_endpoint(jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A DynamoDB: CNOP_DYNAMODB_ENDPOINT's, a container's, or a local process's in memory."""
+    if existing := os.environ.get("CNOP_DYNAMODB_ENDPOINT"):
+        yield existing
+        return
+    log = tmp_path_factory.mktemp("dynamodb") / "dynamodb.log"
+    server = containers_preferred(jars).dynamodb(None, log=log).start()
+    yield server.endpoint
+    server.stop()
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A prefix for topics, groups and tables that no other test has."""
+    return f"t{os.getpid():x}{os.urandom(2).hex()}{next(_SERIAL):x}-"
+
+
+@pytest.fixture
+async def make_topics(kafka_bootstrap: str, namespace: str) -> AsyncIterator[MakeTopics]:
+    """Create topics in the test's namespace by one admin call; they go when the test ends.
+
+    `settings = await make_topics()` makes the whole registry, `make_topics("accounts.commands",
+    "accounts.journal", partitions=1)` only those; the settings point at them.
+    """
+    made: list[tuple[Settings, Sequence[Topic]]] = []
+
+    async def make(*names: str, **overrides: object) -> Settings:
+        chosen = [each for each in TOPICS if not names or each.name in names]
+        settings = Settings.model_validate(
+            {"kafka_bootstrap": kafka_bootstrap, "namespace": namespace} | overrides
+        )
+        await admin.create_topics(settings, chosen)
+        made.append((settings, chosen))
+        return settings
+
+    yield make
+    for settings, chosen in made:
+        async with asyncio.timeout(10):
+            await admin.delete_topics(settings, chosen)
