@@ -1,0 +1,1 @@
+"""Identity decides usernames, emails, profiles, sign-in attempts and sessions."""

@@ -1,0 +1,373 @@
+"""Who may have a name, an email, one more attempt, a session: pure decisions of one partition."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from consumers.identity.state import (
+    ADDRESS,
+    ATTEMPTS_MAX,
+    EMAIL,
+    SESSIONS_MAX,
+    USER,
+    WINDOW_MS,
+    Attempts,
+    Person,
+    State,
+)
+from runtime.errors import Halted
+from schemas.codec import Message
+from schemas.envelope import Cause
+from schemas.identity import (
+    AddressReserved,
+    AddressSettled,
+    AddressSignInRefused,
+    AttemptsForgotten,
+    ClaimEmail,
+    CommandRefused,
+    EmailChangeStarted,
+    EmailClaimed,
+    EmailClaimReturned,
+    EmailReleased,
+    EmailTaken,
+    EndSession,
+    ProfileUpdated,
+    Reason,
+    RegisterUser,
+    RegistrationRejected,
+    RegistrationStarted,
+    ReleaseEmail,
+    ReserveSignIn,
+    ReserveUserSignIn,
+    SessionEnd,
+    SessionEnded,
+    SessionStarted,
+    SettleAddressSignIn,
+    SettleEmailClaim,
+    SettleSignIn,
+    SignInFailed,
+    SignInReserved,
+    UpdateProfile,
+    User,
+    UserRegistered,
+    UserSignInRefused,
+)
+
+Events = tuple[Message, ...]
+_NOBODY: Final = Person()
+_NEW_ADDRESS: Final = Attempts()
+
+
+def decide(state: State, command: Message, cause: Cause) -> Sequence[Message]:
+    """The outcome of the command, then at most one forgotten entity whose window passed.
+
+    Raises:
+        Halted: not a message of identity.
+    """
+    events = _outcome(state, command, cause)
+    return (*events, *_forgotten(state, events, cause.time_ms))
+
+
+def entity_of(event: Message) -> str:
+    """The id of the one entity that the event changes."""
+    match event:
+        case RegistrationStarted() | UserRegistered() | EmailChangeStarted() | ProfileUpdated():
+            return USER + event.user.username_hmac
+        case EmailClaimed() | EmailTaken() | EmailReleased():
+            return EMAIL + event.email_hmac
+        case AddressReserved() | AddressSettled() | AddressSignInRefused():
+            return ADDRESS + event.address_hmac
+        case AttemptsForgotten():
+            return event.entity
+        case (
+            RegistrationRejected()
+            | CommandRefused()
+            | EmailClaimReturned()
+            | UserSignInRefused()
+            | SignInReserved()
+            | SignInFailed()
+            | SessionStarted()
+            | SessionEnded()
+        ):
+            return USER + event.username_hmac
+        case _:
+            raise Halted(f"identity has no event {event.TYPE}")
+
+
+def _outcome(state: State, command: Message, cause: Cause) -> Events:  # noqa: C901, PLR0911  # one line per command
+    match command:
+        case RegisterUser():
+            return _register(_person(state, command.username_hmac), command, cause)
+        case UpdateProfile():
+            return _update(_person(state, command.username_hmac), command, cause)
+        case ReserveSignIn():
+            return _reserve_address(state, command, cause.time_ms)
+        case ReserveUserSignIn():
+            person = _person(state, command.username_hmac)
+            return _reserve_user(person, command, cause.time_ms)
+        case SettleSignIn():
+            return _settle(_person(state, command.username_hmac), command, cause)
+        case SettleAddressSignIn():
+            return (_address_settled(command),)
+        case EndSession():
+            return _end_session(_person(state, command.username_hmac), command)
+        case ClaimEmail():
+            return _claim(state, command)
+        case SettleEmailClaim():
+            return _settle_claim(_person(state, command.username_hmac), command, cause)
+        case ReleaseEmail():
+            return _release(state, command)
+        case _:
+            raise Halted(f"identity has no command {command.TYPE}")
+
+
+def _person(state: State, username_hmac: str) -> Person:
+    return state.people.get(username_hmac, _NOBODY)
+
+
+# --- registration, profile, emails ---------------------------------------------------------------
+
+
+def _register(person: Person, command: RegisterUser, cause: Cause) -> Events:
+    """Hold the username while its email is claimed; meanwhile it is taken for everybody else."""
+    if not person.is_nobody:
+        return (
+            RegistrationRejected(
+                username_hmac=command.username_hmac,
+                key_id=command.profile.key_id,
+                reason=Reason.USERNAME_TAKEN,
+            ),
+        )
+    return (RegistrationStarted(user=_new_user(command, cause)),)
+
+
+def _new_user(command: RegisterUser, cause: Cause) -> User:
+    return User(
+        user_id=cause.new_id(),
+        username_hmac=command.username_hmac,
+        email_hmac=command.email_hmac,
+        profile=command.profile,
+        password_hash=command.password_hash,
+        marketing_emails_consent=command.marketing_emails_consent,
+        created_at_ms=cause.time_ms,
+        updated_at_ms=cause.time_ms,
+    )
+
+
+def _update(person: Person, command: UpdateProfile, cause: Cause) -> Events:
+    if person.user is None:
+        return (_refused(command, Reason.UNKNOWN_USER),)
+    if person.claim is not None:
+        return (_refused(command, Reason.EMAIL_CHANGE_PENDING),)
+    user = msgspec.structs.replace(
+        person.user,
+        profile=command.profile,
+        email_hmac=command.email_hmac,
+        marketing_emails_consent=command.marketing_emails_consent,
+        updated_at_ms=cause.time_ms,
+    )
+    if user.email_hmac == person.user.email_hmac:
+        return (ProfileUpdated(user=user),)
+    return (EmailChangeStarted(user=user, request_id=cause.new_id()),)
+
+
+def _refused(command: UpdateProfile | EndSession, reason: Reason) -> CommandRefused:
+    return CommandRefused(username_hmac=command.username_hmac, command=command.TYPE, reason=reason)
+
+
+def _claim(state: State, command: ClaimEmail) -> Events:
+    """Idempotent per owner: who has the email is granted it again."""
+    owner = state.emails.get(command.email_hmac)
+    outcome = EmailClaimed if owner is None or owner.user_id == command.user_id else EmailTaken
+    return (
+        outcome(
+            email_hmac=command.email_hmac,
+            user_id=command.user_id,
+            username_hmac=command.username_hmac,
+            request_id=command.request_id,
+        ),
+    )
+
+
+def _settle_claim(person: Person, command: SettleEmailClaim, cause: Cause) -> Events:
+    claim = person.claim
+    if claim is None or claim.request_id != command.request_id:
+        return _return_claim(person, command)
+    user = msgspec.structs.replace(claim.user, updated_at_ms=cause.time_ms)
+    if person.user is None:
+        return (_registered(user) if command.granted else _rejected(user),)
+    if command.granted:
+        return (ProfileUpdated(user=user, released_email_hmac=person.user.email_hmac),)
+    return (
+        CommandRefused(
+            username_hmac=user.username_hmac,
+            command=UpdateProfile.TYPE,
+            reason=Reason.EMAIL_TAKEN,
+            request_id=claim.request_id,
+        ),
+    )
+
+
+def _registered(user: User) -> UserRegistered:
+    """The user exists from the moment that everything is granted."""
+    return UserRegistered(user=msgspec.structs.replace(user, created_at_ms=user.updated_at_ms))
+
+
+def _rejected(user: User) -> RegistrationRejected:
+    return RegistrationRejected(
+        username_hmac=user.username_hmac,
+        key_id=user.profile.key_id,
+        reason=Reason.EMAIL_TAKEN,
+    )
+
+
+def _return_claim(person: Person, command: SettleEmailClaim) -> Events:
+    """Nobody waits for this answer: an email granted to no purpose goes back."""
+    user = person.user
+    holds = user is not None and (user.user_id, user.email_hmac) == (
+        command.user_id,
+        command.email_hmac,
+    )
+    if holds or not command.granted:
+        return ()
+    return (
+        EmailClaimReturned(
+            username_hmac=command.username_hmac,
+            email_hmac=command.email_hmac,
+            user_id=command.user_id,
+        ),
+    )
+
+
+def _release(state: State, command: ReleaseEmail) -> Events:
+    owner = state.emails.get(command.email_hmac)
+    if owner is None or owner.user_id != command.user_id:
+        return ()
+    return (EmailReleased(email_hmac=command.email_hmac, user_id=command.user_id),)
+
+
+# --- sign-in attempts and sessions ---------------------------------------------------------------
+
+
+def _reserve_address(state: State, command: ReserveSignIn, now_ms: int) -> Events:
+    attempts = state.addresses.get(command.address_hmac, _NEW_ADDRESS)
+    if refusal := _refusal(attempts, now_ms):
+        reason, retry_after_ms = refusal
+        return (
+            AddressSignInRefused(
+                address_hmac=command.address_hmac,
+                username_hmac=command.username_hmac,
+                attempt_id=command.attempt_id,
+                reason=reason,
+                retry_after_ms=retry_after_ms,
+            ),
+        )
+    return (
+        AddressReserved(
+            address_hmac=command.address_hmac,
+            username_hmac=command.username_hmac,
+            attempt_id=command.attempt_id,
+        ),
+    )
+
+
+def _reserve_user(person: Person, command: ReserveUserSignIn, now_ms: int) -> Events:
+    if refusal := _refusal(person.attempts, now_ms):
+        reason, retry_after_ms = refusal
+        return (
+            UserSignInRefused(
+                address_hmac=command.address_hmac,
+                username_hmac=command.username_hmac,
+                attempt_id=command.attempt_id,
+                reason=reason,
+                retry_after_ms=retry_after_ms,
+            ),
+        )
+    user = person.user
+    return (
+        SignInReserved(
+            address_hmac=command.address_hmac,
+            username_hmac=command.username_hmac,
+            attempt_id=command.attempt_id,
+            user_id=user.user_id if user else None,
+            password_hash=user.password_hash if user else None,
+        ),
+    )
+
+
+def _refusal(attempts: Attempts, now_ms: int) -> tuple[Reason, int] | None:
+    """Blocked by wrong attempts, or busy while those reserved might become too many wrong ones."""
+    wrong = attempts.wrong(now_ms)
+    if wrong >= ATTEMPTS_MAX:
+        return Reason.SIGN_IN_BLOCKED, attempts.wrong_ms[-ATTEMPTS_MAX] + WINDOW_MS - now_ms
+    if wrong + attempts.reserved(now_ms) >= ATTEMPTS_MAX:
+        return Reason.SIGN_IN_BUSY, 0
+    return None
+
+
+def _settle(person: Person, command: SettleSignIn, cause: Cause) -> Events:
+    if not command.right or person.user is None:
+        return (
+            SignInFailed(
+                address_hmac=command.address_hmac,
+                username_hmac=command.username_hmac,
+                attempt_id=command.attempt_id,
+            ),
+        )
+    return (
+        SessionStarted(
+            address_hmac=command.address_hmac,
+            username_hmac=command.username_hmac,
+            attempt_id=command.attempt_id,
+            user_id=person.user.user_id,
+            session_id=cause.new_id(),
+            role=person.user.role,
+            expires_at_ms=command.expires_at_ms,
+        ),
+        *_crowded_out(person, person.user, cause.time_ms),
+    )
+
+
+def _crowded_out(person: Person, user: User, now_ms: int) -> Events:
+    live = [each for each, expires_at_ms in person.sessions.items() if expires_at_ms > now_ms]
+    return tuple(
+        SessionEnded(
+            user_id=user.user_id,
+            username_hmac=user.username_hmac,
+            session_id=session_id,
+            reason=SessionEnd.TOO_MANY,
+        )
+        for session_id in live[: max(0, len(live) + 1 - SESSIONS_MAX)]
+    )
+
+
+def _address_settled(command: SettleAddressSignIn) -> AddressSettled:
+    return AddressSettled(
+        address_hmac=command.address_hmac, attempt_id=command.attempt_id, wrong=command.wrong
+    )
+
+
+def _end_session(person: Person, command: EndSession) -> Events:
+    if person.user is None or command.session_id not in person.sessions:
+        return (_refused(command, Reason.UNKNOWN_SESSION),)
+    return (
+        SessionEnded(
+            user_id=person.user.user_id,
+            username_hmac=command.username_hmac,
+            session_id=command.session_id,
+        ),
+    )
+
+
+# --- what is bounded by time ---------------------------------------------------------------------
+
+
+def _forgotten(state: State, events: Events, now_ms: int) -> Events:
+    """One entity whose window passed, unless the outcome itself is about it."""
+    if not state.due or state.due[0][0] > now_ms:
+        return ()
+    entity = state.due[0][1]
+    if any(entity_of(each) == entity for each in events):
+        return ()
+    return (AttemptsForgotten(entity=entity),)

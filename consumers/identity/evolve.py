@@ -1,0 +1,150 @@
+"""Apply identity's events to one partition's state, in place."""
+
+import heapq
+
+from consumers.identity.decide import entity_of
+from consumers.identity.state import (
+    ADDRESS,
+    USER,
+    Attempts,
+    Owner,
+    PendingClaim,
+    Person,
+    State,
+)
+from schemas.codec import Message
+from schemas.envelope import Cause
+from schemas.identity import (
+    AddressReserved,
+    AddressSettled,
+    AttemptsForgotten,
+    CommandRefused,
+    EmailChangeStarted,
+    EmailClaimed,
+    EmailReleased,
+    ProfileUpdated,
+    Reason,
+    RegistrationRejected,
+    RegistrationStarted,
+    SessionEnded,
+    SessionStarted,
+    SignInFailed,
+    SignInReserved,
+    UserRegistered,
+)
+
+
+def evolve(state: State, event: Message, cause: Cause) -> None:
+    """Apply the event; time is the logical time of its record."""
+    _apply(state, event, cause.time_ms)
+    watch(state, entity_of(event))
+
+
+def watch(state: State, entity: str) -> None:
+    """Note when the entity may be forgotten, and let the head of the heap be up to date."""
+    due_ms = forgettable_at_ms(state, entity)
+    if due_ms is not None:
+        heapq.heappush(state.due, (due_ms, entity))
+    while state.due and forgettable_at_ms(state, state.due[0][1]) != state.due[0][0]:
+        heapq.heappop(state.due)
+
+
+def forgettable_at_ms(state: State, entity: str) -> int | None:
+    """When the entity may be dropped; None for what stays or is not there."""
+    kind, _, hmac = entity.partition(":")
+    if kind == USER[:-1]:
+        person = state.people.get(hmac)
+        return person.attempts.forgettable_at_ms() if person and person.is_nobody else None
+    attempts = state.addresses.get(hmac) if kind == ADDRESS[:-1] else None
+    return attempts.forgettable_at_ms() if attempts else None
+
+
+def _apply(state: State, event: Message, now_ms: int) -> None:  # noqa: C901, PLR0912  # one line per event
+    match event:
+        case RegistrationStarted():
+            claim = PendingClaim(request_id=event.user.user_id, user=event.user)
+            _person(state, event.user.username_hmac).claim = claim
+        case EmailChangeStarted():
+            claim = PendingClaim(request_id=event.request_id, user=event.user)
+            _person(state, event.user.username_hmac).claim = claim
+        case UserRegistered():
+            _commit(_person(state, event.user.username_hmac), event)
+        case ProfileUpdated():
+            _commit(_person(state, event.user.username_hmac), event)
+        case RegistrationRejected():
+            _reject(state, event)
+        case CommandRefused():
+            _refuse(state, event)
+        case EmailClaimed():
+            state.emails[event.email_hmac] = Owner(
+                user_id=event.user_id, username_hmac=event.username_hmac
+            )
+        case EmailReleased():
+            state.emails.pop(event.email_hmac, None)
+        case AddressReserved():
+            attempts = state.addresses.setdefault(event.address_hmac, Attempts())
+            attempts.reserve(event.attempt_id, now_ms)
+        case AddressSettled():
+            _settle_address(state, event, now_ms)
+        case SignInReserved():
+            _person(state, event.username_hmac).attempts.reserve(event.attempt_id, now_ms)
+        case SignInFailed():
+            attempts = _person(state, event.username_hmac).attempts
+            attempts.settle(event.attempt_id, now_ms, wrong=True)
+        case SessionStarted():
+            _start_session(_person(state, event.username_hmac), event, now_ms)
+        case SessionEnded():
+            _person(state, event.username_hmac).sessions.pop(event.session_id, None)
+        case AttemptsForgotten():
+            _forget(state, event.entity)
+        case _:
+            pass  # a refusal changes nothing
+
+
+def _person(state: State, username_hmac: str) -> Person:
+    return state.people.setdefault(username_hmac, Person())
+
+
+def _commit(person: Person, event: UserRegistered | ProfileUpdated) -> None:
+    person.user = event.user
+    person.claim = None
+
+
+def _reject(state: State, event: RegistrationRejected) -> None:
+    """Free the name; a second registration refused for its username never held it."""
+    if event.reason is Reason.EMAIL_TAKEN:
+        person = _person(state, event.username_hmac)
+        person.claim = None
+        _drop_if_empty(state, event.username_hmac, person)
+
+
+def _refuse(state: State, event: CommandRefused) -> None:
+    person = state.people.get(event.username_hmac)
+    if person and person.claim and person.claim.request_id == event.request_id:
+        person.claim = None
+
+
+def _settle_address(state: State, event: AddressSettled, now_ms: int) -> None:
+    attempts = state.addresses.setdefault(event.address_hmac, Attempts())
+    attempts.settle(event.attempt_id, now_ms, wrong=event.wrong)
+    if attempts.forgettable_at_ms() <= 0:
+        del state.addresses[event.address_hmac]
+
+
+def _start_session(person: Person, event: SessionStarted, now_ms: int) -> None:
+    person.attempts.settle(event.attempt_id, now_ms, wrong=False)
+    live = {each: at for each, at in person.sessions.items() if at > now_ms}
+    person.sessions = live | {event.session_id: event.expires_at_ms}
+
+
+def _forget(state: State, entity: str) -> None:
+    kind, _, hmac = entity.partition(":")
+    if kind == USER[:-1]:
+        state.people.pop(hmac, None)
+    else:
+        state.addresses.pop(hmac, None)
+
+
+def _drop_if_empty(state: State, username_hmac: str, person: Person) -> None:
+    if person.is_nobody and person.attempts.forgettable_at_ms() <= 0:
+        del state.people[username_hmac]

@@ -1,0 +1,42 @@
+"""What must hold of identity after every step, and of all its partitions when it is idle."""
+
+from collections.abc import Iterable
+
+from consumers.identity.state import ATTEMPTS_MAX, SESSIONS_MAX, Attempts, State
+from runtime.errors import InvariantBroken
+
+
+def check(state: State) -> None:
+    """Attempts and sessions are within their bounds.
+
+    Raises:
+        InvariantBroken: they are not.
+    """
+    for username_hmac, person in state.people.items():
+        _check_attempts(person.attempts)
+        if len(person.sessions) > SESSIONS_MAX:
+            raise InvariantBroken(f"user {username_hmac} has {len(person.sessions)} sessions")
+    for attempts in state.addresses.values():
+        _check_attempts(attempts)
+
+
+def check_idle(partitions: Iterable[State]) -> None:
+    """With no message in flight nobody claims, and each email belongs to exactly its user.
+
+    Raises:
+        InvariantBroken: an email is lost, doubled or orphaned.
+    """
+    states = tuple(partitions)
+    people = [person for state in states for person in state.people.values()]
+    if any(person.claim for person in people):
+        raise InvariantBroken("an email claim was never settled")
+    held = sorted((each.user.email_hmac, each.user.user_id) for each in people if each.user)
+    owned = sorted((email, who.user_id) for state in states for email, who in state.emails.items())
+    if held != owned:
+        raise InvariantBroken("emails and their users disagree")
+
+
+def _check_attempts(attempts: Attempts) -> None:
+    counted = max(len(attempts.wrong_ms), len(attempts.reserved_ms))
+    if counted > ATTEMPTS_MAX:
+        raise InvariantBroken(f"{counted} attempts count, more than {ATTEMPTS_MAX}")

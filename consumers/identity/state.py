@@ -1,0 +1,98 @@
+"""What one partition of identity knows: people by username, owners of emails, attempts, sessions.
+
+Everything is keyed by HMAC and bounded: an address, or a username that nobody has, is dropped by
+an event once its window passed; a user keeps the last few wrong attempts and live sessions.
+"""
+
+from typing import Final
+
+import msgspec
+
+from schemas.identity import User
+
+ATTEMPTS_MAX: Final = 5
+"""Wrong attempts within the window after which the next one is blocked."""
+WINDOW_MS: Final = 300_000
+RESERVATION_MS: Final = 30_000
+"""A reserved attempt that nobody settles stops counting after this."""
+SESSIONS_MAX: Final = 100
+"""Sessions per user; one more ends the oldest."""
+
+USER: Final = "user:"
+EMAIL: Final = "email:"
+ADDRESS: Final = "address:"
+
+
+class Attempts(msgspec.Struct, omit_defaults=True):
+    """Sign-in attempts: times of the last wrong ones, and reserved ones by attempt id, in ms."""
+
+    wrong_ms: list[int] = []
+    reserved_ms: dict[str, int] = {}
+
+    def wrong(self, now_ms: int) -> int:
+        """How many wrong attempts are in the window."""
+        return sum(at > now_ms - WINDOW_MS for at in self.wrong_ms)
+
+    def reserved(self, now_ms: int) -> int:
+        """How many reserved attempts may still turn out wrong."""
+        return sum(at > now_ms - RESERVATION_MS for at in self.reserved_ms.values())
+
+    def reserve(self, attempt_id: str, now_ms: int) -> None:
+        """Count this attempt as if it were wrong until it is settled."""
+        live = {each: at for each, at in self.reserved_ms.items() if at > now_ms - RESERVATION_MS}
+        self.reserved_ms = live | {attempt_id: now_ms}
+
+    def settle(self, attempt_id: str, now_ms: int, *, wrong: bool) -> None:
+        """Give the attempt back, or count it from now on."""
+        self.reserved_ms.pop(attempt_id, None)
+        if wrong:
+            recent = [at for at in self.wrong_ms if at > now_ms - WINDOW_MS]
+            self.wrong_ms = [*recent, now_ms][-ATTEMPTS_MAX:]
+
+    def forgettable_at_ms(self) -> int:
+        """When nothing of it counts any more; 0 when nothing does already."""
+        wrong = max(self.wrong_ms, default=-WINDOW_MS) + WINDOW_MS
+        reserved = max(self.reserved_ms.values(), default=-RESERVATION_MS) + RESERVATION_MS
+        return max(wrong, reserved)
+
+
+class PendingClaim(msgspec.Struct, frozen=True):
+    """An email claim under way: what the user becomes when it is granted."""
+
+    request_id: str
+    user: User
+
+
+class Person(msgspec.Struct, omit_defaults=True):
+    """One username: its user once registered, the claim under way, attempts and live sessions."""
+
+    user: User | None = None
+    claim: PendingClaim | None = None
+    attempts: Attempts = msgspec.field(default_factory=Attempts)
+    sessions: dict[str, int] = {}
+    """Expiry in ms by session id, oldest first."""
+
+    @property
+    def is_nobody(self) -> bool:
+        """Whether only attempts are known of the username."""
+        return self.user is None and self.claim is None
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """Who has an email."""
+
+    user_id: str
+    username_hmac: str
+
+
+class State(msgspec.Struct):
+    """One partition's people, emails and addresses, by HMAC.
+
+    `due` is a heap of (time in ms, entity) that names what may be forgotten; only its head is
+    sure to be up to date.
+    """
+
+    people: dict[str, Person] = {}
+    emails: dict[str, Owner] = {}
+    addresses: dict[str, Attempts] = {}
+    due: list[tuple[int, str]] = []
