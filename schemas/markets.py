@@ -4,12 +4,15 @@ Amounts, prices and quantities are integers of 1e-8 units (`*_e8`), times millis
 The entity of every event but `ClockTicked` is its symbol.
 """
 
-from typing import ClassVar, Final
+from typing import Annotated, ClassVar, Final
 
 import msgspec
 
 from schemas.accounts import EndReason, OrderType, Reason, Side, TimeInForce
 from schemas.codec import Codec, Message
+
+Symbol = Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]{1,10}-[A-Z]{3,5}$")]
+"""A market's name; bounded, because every name that was ever used becomes an entity."""
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -56,33 +59,34 @@ class Party(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ListMarket(Message):
-    """Open a market, or change its rules."""
+    """Open a market, or change its rules; with `unless_listed` a listed one stays as it is."""
 
     TYPE: ClassVar[str] = "markets.list-market.v1"
-    symbol: str
+    symbol: Symbol
     asset: str
     rules: Rules
+    unless_listed: bool = False
 
 
 class HaltMarket(Message):
     """Stop matching; cancels still work."""
 
     TYPE: ClassVar[str] = "markets.halt-market.v1"
-    symbol: str
+    symbol: Symbol
 
 
 class ResumeMarket(Message):
     """Match again."""
 
     TYPE: ClassVar[str] = "markets.resume-market.v1"
-    symbol: str
+    symbol: Symbol
 
 
 class UpdateQuote(Message):
     """A feed's best bid and ask; an older sequence of the same feed is dropped."""
 
     TYPE: ClassVar[str] = "markets.update-quote.v1"
-    symbol: str
+    symbol: Symbol
     quote: Quote
 
 
@@ -198,7 +202,11 @@ class OrderRested(Message):
 
 
 class OrderEnded(Message):
-    """The order left the market for good."""
+    """The order left the market for good.
+
+    `answers_cause` is false where another's order or a quote ended it: whoever waits for the
+    cause then waits for something else.
+    """
 
     TYPE: ClassVar[str] = "markets.order-ended.v1"
     symbol: str
@@ -207,6 +215,7 @@ class OrderEnded(Message):
     end: EndReason
     cum_quantity_e8: int
     reason: Reason | None = None
+    answers_cause: bool = True
 
 
 class CancelRefused(Message):

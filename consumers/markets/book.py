@@ -1,0 +1,117 @@
+"""One market: its rules, its quote and its resting orders in price-time priority."""
+
+from collections import OrderedDict
+from collections.abc import Iterator, MutableMapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+from sortedcontainers import SortedDict
+
+from schemas.accounts import Side, TimeInForce
+from schemas.markets import Quote, Rules
+
+
+class Resting(msgspec.Struct, kw_only=True, gc=False):
+    """An order in the book; `leaves_e8` is what of its quantity is still open."""
+
+    order_id: str
+    account_id: str
+    side: Side
+    price_e8: int
+    quantity_e8: int
+    leaves_e8: int
+    time_in_force: TimeInForce
+
+    @property
+    def cum_quantity_e8(self) -> int:
+        """What has traded so far (FIX 14)."""
+        return self.quantity_e8 - self.leaves_e8
+
+
+Queue = OrderedDict[str, Resting]
+"""The orders of one price in order of arrival.
+
+An OrderedDict finds its head, adds and removes anywhere in O(1); the head of a plain dict hides
+behind everything that was deleted before it.
+"""
+
+
+class Ladder:
+    """One side of a book: price levels with the best first.
+
+    A SortedDict keeps a few thousand levels sorted in flat lists, so that the best level, a new
+    one and an emptied one all cost about a microsecond. Its keys are ranks: the price for asks,
+    the negated price for bids, so the lowest rank is the best on either side.
+    """
+
+    __slots__ = ("_sign", "levels")
+
+    def __init__(self, side: Side) -> None:
+        self._sign = -1 if side is Side.BUY else 1
+        self.levels: MutableMapping[int, Queue] = SortedDict()
+
+    def rank(self, price_e8: int) -> int:
+        """Where a price stands on this side; lower is better."""
+        return self._sign * price_e8
+
+    def add(self, order: Resting) -> None:
+        """Put an order last at its price."""
+        rank = self.rank(order.price_e8)
+        queue = self.levels.get(rank)
+        if queue is None:
+            queue = self.levels[rank] = OrderedDict()
+        queue[order.order_id] = order
+
+    def remove(self, order: Resting) -> None:
+        """Take an order out, and its level with the last of them."""
+        rank = self.rank(order.price_e8)
+        queue = self.levels[rank]
+        del queue[order.order_id]
+        if not queue:
+            del self.levels[rank]
+
+    def __iter__(self) -> Iterator[Resting]:
+        """Orders in priority: best price first, then first come."""
+        for rank in self.levels:
+            yield from self.levels[rank].values()
+
+
+class Collar(NamedTuple):
+    """The last price that accounts were told, and when (log time)."""
+
+    last_e8: int
+    time_ms: int
+
+
+@dataclass(slots=True)
+class Book:
+    """A market's whole state; one without rules is only a name that was asked for.
+
+    `house_e8` is what the house still offers of the current quote: to buy at its bid (BUY) and
+    to sell at its ask (SELL). `sequences` holds the last sequence of each feed.
+    """
+
+    symbol: str
+    asset: str = ""
+    rules: Rules | None = None
+    is_open: bool = False
+    quote: Quote | None = None
+    house_e8: dict[Side, int] = field(default_factory=lambda: {Side.BUY: 0, Side.SELL: 0})
+    collar: Collar | None = None
+    sequences: dict[str, int] = field(default_factory=dict[str, int])
+    ladders: dict[Side, Ladder] = field(
+        default_factory=lambda: {Side.BUY: Ladder(Side.BUY), Side.SELL: Ladder(Side.SELL)}
+    )
+    orders: dict[str, Resting] = field(default_factory=dict[str, Resting])
+
+    def add(self, order: Resting) -> None:
+        """Rest an order."""
+        self.orders[order.order_id] = order
+        self.ladders[order.side].add(order)
+
+    def remove(self, order_id: str) -> None:
+        """Take an order out of the book, if it is there."""
+        order = self.orders.pop(order_id, None)
+        if order is not None:
+            self.ladders[order.side].remove(order)

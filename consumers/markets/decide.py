@@ -1,0 +1,404 @@
+"""What a market decides: pure functions from a book and a command to events."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from consumers.markets.book import Book, Collar
+from consumers.markets.matching import (
+    FILLS_MAX,
+    OPPOSITE,
+    Fill,
+    Stop,
+    Sweep,
+    crossed,
+    house_offer,
+    offered_sizes,
+    price_of,
+    sweep,
+)
+from consumers.markets.state import Markets
+from runtime.errors import Halted, InvariantBroken
+from schemas.accounts import EndReason, OrderType, Reason, Side, TimeInForce
+from schemas.codec import Message
+from schemas.envelope import Cause
+from schemas.markets import (
+    CancelRefused,
+    CancelRestingOrder,
+    ClockTicked,
+    CollarMoved,
+    CommandRefused,
+    HaltMarket,
+    ListMarket,
+    MarketHalted,
+    MarketListed,
+    MarketResumed,
+    OrderEnded,
+    OrderRested,
+    Party,
+    Quote,
+    QuoteUpdated,
+    ResumeMarket,
+    Rules,
+    SubmitOrder,
+    TickClock,
+    TradeExecuted,
+    UpdateQuote,
+)
+from schemas.money import PPM, notional_floor
+
+UNKNOWN_MARKET: Final = "unknown-market"
+OTHER_ASSET: Final = "other-asset"
+INVALID_RULES: Final = "invalid-rules"
+INVALID_QUOTE: Final = "invalid-quote"
+STALE_SEQUENCE: Final = "stale-sequence"
+TOO_MANY_FEEDS: Final = "too-many-feeds"
+
+FEEDS_MAX: Final = 16
+COLLAR_MOVE_PPM: Final = 1_000
+COLLAR_PAUSE_MS: Final = 1_000
+_RESTING: Final = frozenset({TimeInForce.GTC, TimeInForce.DAY, TimeInForce.GTD})
+
+
+def decide(state: Markets, command: Message, cause: Cause) -> Sequence[Message]:
+    """The events that a command leads to; none where it asks for what is already so.
+
+    Raises:
+        Halted: an order that is in the book already was submitted again.
+        InvariantBroken: a message that is not a command of markets.
+    """
+    match command:
+        case SubmitOrder():
+            return submit(state, command, cause)
+        case CancelRestingOrder():
+            return (cancel(state.books.get(command.symbol), command),)
+        case UpdateQuote():
+            return update_quote(state.books.get(command.symbol), command, cause)
+        case TickClock():
+            return tick(state, cause)
+        case ListMarket() | HaltMarket() | ResumeMarket():
+            return _operate(state.books.get(command.symbol), command, cause)
+        case _:
+            raise InvariantBroken(f"{command.TYPE} is not a command of markets")
+
+
+# --- orders ------------------------------------------------------------------------------------
+
+
+def submit(state: Markets, order: SubmitOrder, cause: Cause) -> Sequence[Message]:
+    """Match the order; what is left rests, or ends with a reason."""
+    book = state.books.get(order.symbol)
+    if book is None or book.rules is None:
+        return (_ended(order, EndReason.REJECTED, 0, Reason.UNKNOWN_ASSET),)
+    if order.order_id in book.orders:
+        raise Halted(f"order {order.order_id} was submitted twice")
+    if not book.is_open:
+        return (_ended(order, EndReason.REJECTED, 0, Reason.MARKET_HALTED),)
+    if order.deadline_ms is not None and cause.time_ms > order.deadline_ms:
+        return (_ended(order, EndReason.EXPIRED, 0, Reason.DEADLINE),)
+    swept = sweep(book, order, now_ms=cause.time_ms)
+    if order.time_in_force is TimeInForce.FOK and swept.leaves_e8:
+        return (_killed(order, swept.stop),)
+    return (*_taken(book, order, swept.fills, cause), _remainder(order, swept))
+
+
+def _killed(order: SubmitOrder, stop: Stop) -> OrderEnded:
+    if stop is Stop.FILLS:
+        return _ended(order, EndReason.REJECTED, 0, Reason.FILL_LIMIT)
+    return _ended(order, EndReason.EXPIRED, 0, _shortage(order, stop))
+
+
+def _shortage(order: SubmitOrder, stop: Stop) -> Reason:
+    beyond = stop is Stop.PRICE and order.order_type is OrderType.MARKET
+    return Reason.COLLAR if beyond else Reason.NO_LIQUIDITY
+
+
+def _remainder(order: SubmitOrder, swept: Sweep) -> Message:
+    cum_e8 = order.quantity_e8 - swept.leaves_e8
+    if swept.stop is Stop.FILLED:
+        return _ended(order, EndReason.FILLED, cum_e8)
+    if swept.stop is Stop.FILLS:
+        return _ended(order, EndReason.EXPIRED, cum_e8, Reason.FILL_LIMIT)
+    if order.price_e8 is not None and _may_rest(order):
+        return OrderRested(
+            symbol=order.symbol,
+            account_id=order.account_id,
+            order_id=order.order_id,
+            side=order.side,
+            price_e8=order.price_e8,
+            quantity_e8=order.quantity_e8,
+            leaves_e8=swept.leaves_e8,
+            time_in_force=order.time_in_force,
+        )
+    return _ended(order, EndReason.EXPIRED, cum_e8, _shortage(order, swept.stop))
+
+
+def _may_rest(order: SubmitOrder) -> bool:
+    return order.order_type is OrderType.LIMIT and order.time_in_force in _RESTING
+
+
+def _ended(
+    order: SubmitOrder, end: EndReason, cum_quantity_e8: int, reason: Reason | None = None
+) -> OrderEnded:
+    return OrderEnded(
+        symbol=order.symbol,
+        account_id=order.account_id,
+        order_id=order.order_id,
+        end=end,
+        cum_quantity_e8=cum_quantity_e8,
+        reason=reason,
+    )
+
+
+def cancel(book: Book | None, command: CancelRestingOrder) -> Message:
+    """Take the order out, halted or not; what is no longer in the book is final."""
+    resting = None if book is None else book.orders.get(command.order_id)
+    if resting is None or resting.account_id != command.account_id:
+        return CancelRefused(
+            symbol=command.symbol,
+            account_id=command.account_id,
+            order_id=command.order_id,
+            reason=Reason.ORDER_FINAL,
+        )
+    return OrderEnded(
+        symbol=command.symbol,
+        account_id=command.account_id,
+        order_id=command.order_id,
+        end=EndReason.CANCELED,
+        cum_quantity_e8=resting.cum_quantity_e8,
+        reason=Reason.CANCELED_BY_USER,
+    )
+
+
+# --- trades ------------------------------------------------------------------------------------
+
+
+def _taken(
+    book: Book, order: SubmitOrder, fills: Sequence[Fill], cause: Cause
+) -> Iterator[Message]:
+    """The trades of an incoming order, each followed by the end of what it filled."""
+    cum_e8 = 0
+    for n, fill in enumerate(fills):
+        cum_e8 += fill.quantity_e8
+        taker = Party(
+            account_id=order.account_id,
+            side=order.side,
+            order_id=order.order_id,
+            cum_quantity_e8=cum_e8,
+            leaves_e8=order.quantity_e8 - cum_e8,
+        )
+        maker = _maker(book, fill, OPPOSITE[order.side])
+        yield _trade(book, fill, cause.new_id(n), maker=maker, taker=taker)
+        yield from _filled(book, fill)
+
+
+def _trade(book: Book, fill: Fill, trade_id: str, *, maker: Party, taker: Party) -> TradeExecuted:
+    return TradeExecuted(
+        symbol=book.symbol,
+        asset=book.asset,
+        trade_id=trade_id,
+        price_e8=fill.price_e8,
+        quantity_e8=fill.quantity_e8,
+        notional_e8=notional_floor(fill.price_e8, fill.quantity_e8),
+        maker=maker,
+        taker=taker,
+    )
+
+
+def _maker(book: Book, fill: Fill, side: Side) -> Party:
+    resting = fill.resting
+    if resting is None:
+        return _house(book, side)
+    return Party(
+        account_id=resting.account_id,
+        side=side,
+        order_id=resting.order_id,
+        cum_quantity_e8=resting.cum_quantity_e8 + fill.quantity_e8,
+        leaves_e8=resting.leaves_e8 - fill.quantity_e8,
+    )
+
+
+def _house(book: Book, side: Side) -> Party:
+    return Party(account_id=f"house:{book.symbol}", side=side)
+
+
+def _filled(book: Book, fill: Fill) -> Iterator[OrderEnded]:
+    resting = fill.resting
+    if resting is not None and resting.leaves_e8 == fill.quantity_e8:
+        yield OrderEnded(
+            symbol=book.symbol,
+            account_id=resting.account_id,
+            order_id=resting.order_id,
+            end=EndReason.FILLED,
+            cum_quantity_e8=resting.quantity_e8,
+            answers_cause=False,
+        )
+
+
+def _crossings(
+    book: Book, houses: Sequence[tuple[Side, Fill]], cause: Cause, numbers: Iterator[int]
+) -> Iterator[Message]:
+    """The house's trades with the resting orders that its prices reach.
+
+    `houses` says which side the house takes and what it offers there; `numbers` numbers the
+    trades of the command and ends where they must.
+    """
+    for side, house in houses:
+        for fill in crossed(book, OPPOSITE[side], house):
+            n = next(numbers, None)
+            if n is None:
+                return
+            maker = _maker(book, fill, OPPOSITE[side])
+            taker = _house(book, side)
+            yield _trade(book, fill, cause.new_id(n), maker=maker, taker=taker)
+            yield from _filled(book, fill)
+
+
+def _house_offers(book: Book, cause: Cause) -> list[tuple[Side, Fill]]:
+    offers = ((side, house_offer(book, side, now_ms=cause.time_ms)) for side in Side)
+    return [(side, house) for side, house in offers if house is not None]
+
+
+# --- quotes and time ---------------------------------------------------------------------------
+
+
+def update_quote(book: Book | None, command: UpdateQuote, cause: Cause) -> Sequence[Message]:
+    """Quote anew, trade with the resting orders that it crosses, and move the collar."""
+    if book is None or book.rules is None:
+        return (_refused(command, UNKNOWN_MARKET),)
+    if reason := _quote_refusal(book, command.quote):
+        return (_refused(command, reason),)
+    quote = _timed(command.quote, cause)
+    events: list[Message] = [QuoteUpdated(symbol=book.symbol, quote=quote)]
+    if book.is_open:
+        sizes = offered_sizes(quote, book.rules)
+        houses = [(side, Fill(price_of(quote, side), sizes[side], None)) for side in Side]
+        events += _crossings(book, houses, cause, iter(range(FILLS_MAX)))
+    if _collar_is_due(book.collar, book.rules, quote):
+        events.append(_collar(book.symbol, book.rules, quote.last_e8))
+    return events
+
+
+def _timed(quote: Quote, cause: Cause) -> Quote:
+    return Quote(
+        feed_id=quote.feed_id,
+        sequence=quote.sequence,
+        bid_e8=quote.bid_e8,
+        bid_size_e8=quote.bid_size_e8,
+        ask_e8=quote.ask_e8,
+        ask_size_e8=quote.ask_size_e8,
+        last_e8=quote.last_e8,
+        time_ms=cause.time_ms,
+        feed_time_ms=quote.feed_time_ms,
+        simulated=quote.simulated,
+    )
+
+
+def _quote_refusal(book: Book, quote: Quote) -> str | None:
+    if not 0 < quote.bid_e8 < quote.ask_e8 or quote.last_e8 <= 0:
+        return INVALID_QUOTE
+    if quote.bid_size_e8 < 0 or quote.ask_size_e8 < 0:
+        return INVALID_QUOTE
+    previous = book.sequences.get(quote.feed_id)
+    if previous is None:
+        return TOO_MANY_FEEDS if len(book.sequences) == FEEDS_MAX else None
+    return STALE_SEQUENCE if quote.sequence <= previous else None
+
+
+def _collar_is_due(collar: Collar | None, rules: Rules, quote: Quote) -> bool:
+    """Moved by 0.1 %, at most once a second, or as old as half the stale age."""
+    if collar is None:
+        return True
+    age_ms = quote.time_ms - collar.time_ms
+    if age_ms * 2 >= rules.stale_after_ms:
+        return True
+    moved_e8 = abs(quote.last_e8 - collar.last_e8)
+    return age_ms >= COLLAR_PAUSE_MS and moved_e8 * PPM >= collar.last_e8 * COLLAR_MOVE_PPM
+
+
+def _collar(symbol: str, rules: Rules, last_e8: int) -> CollarMoved:
+    """The band, rounded inwards."""
+    return CollarMoved(
+        symbol=symbol,
+        last_e8=last_e8,
+        low_e8=-(-last_e8 * (PPM - rules.collar_ppm) // PPM),
+        high_e8=last_e8 * (PPM + rules.collar_ppm) // PPM,
+    )
+
+
+def tick(state: Markets, cause: Cause) -> Sequence[Message]:
+    """Go on with crossings that a quote left over; at least say that time passed."""
+    numbers = iter(range(FILLS_MAX))
+    events: list[Message] = []
+    for _, book in sorted(state.books.items()):
+        if book.is_open:
+            events += _crossings(book, _house_offers(book, cause), cause, numbers)
+    return events or (ClockTicked(),)
+
+
+# --- listings ----------------------------------------------------------------------------------
+
+
+def _operate(
+    book: Book | None, command: ListMarket | HaltMarket | ResumeMarket, cause: Cause
+) -> Sequence[Message]:
+    match command:
+        case ListMarket():
+            return list_market(book, command)
+        case HaltMarket():
+            return halt(book, command)
+        case ResumeMarket():
+            return resume(book, command, cause)
+
+
+def list_market(book: Book | None, command: ListMarket) -> Sequence[Message]:
+    """Open a market or change its rules; a halted one stays halted."""
+    if not _are_valid(command.rules):
+        return (_refused(command, INVALID_RULES),)
+    if book is None or book.rules is None:
+        return (_listed(command, is_open=True),)
+    if book.asset != command.asset:
+        return (_refused(command, OTHER_ASSET),)
+    if command.unless_listed or book.rules == command.rules:
+        return ()
+    return (_listed(command, is_open=book.is_open),)
+
+
+def _listed(command: ListMarket, *, is_open: bool) -> MarketListed:
+    return MarketListed(
+        symbol=command.symbol, asset=command.asset, rules=command.rules, is_open=is_open
+    )
+
+
+def _are_valid(rules: Rules) -> bool:
+    positive = (rules.tick_e8, rules.lot_e8, rules.stale_after_ms)
+    fees = (rules.maker_fee_ppm, rules.taker_fee_ppm)
+    return (
+        min(positive) > 0
+        and rules.min_notional_e8 >= 0
+        and 0 < rules.collar_ppm < PPM
+        and all(0 <= each < PPM for each in fees)
+    )
+
+
+def halt(book: Book | None, command: HaltMarket) -> Sequence[Message]:
+    """Stop matching; nothing when it is stopped already."""
+    if book is None or book.rules is None:
+        return (_refused(command, UNKNOWN_MARKET),)
+    if not book.is_open:
+        return ()
+    return (MarketHalted(symbol=book.symbol, asset=book.asset, rules=book.rules),)
+
+
+def resume(book: Book | None, command: ResumeMarket, cause: Cause) -> Sequence[Message]:
+    """Match again, beginning with what the quote crosses by now."""
+    if book is None or book.rules is None:
+        return (_refused(command, UNKNOWN_MARKET),)
+    if book.is_open:
+        return ()
+    resumed = MarketResumed(symbol=book.symbol, asset=book.asset, rules=book.rules)
+    houses = _house_offers(book, cause)
+    return (resumed, *_crossings(book, houses, cause, iter(range(FILLS_MAX))))
+
+
+def _refused(command: ListMarket | HaltMarket | ResumeMarket | UpdateQuote, reason: str) -> Message:
+    return CommandRefused(symbol=command.symbol, command=command.TYPE, reason=reason)

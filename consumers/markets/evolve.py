@@ -1,0 +1,97 @@
+"""What an event changes in a partition of markets."""
+
+from consumers.markets.book import Book, Collar, Resting
+from consumers.markets.matching import offered_sizes
+from consumers.markets.state import Markets
+from runtime.errors import InvariantBroken
+from schemas.codec import Message
+from schemas.envelope import Cause
+from schemas.markets import (
+    CancelRefused,
+    ClockTicked,
+    CollarMoved,
+    CommandRefused,
+    MarketHalted,
+    MarketListed,
+    MarketResumed,
+    OrderEnded,
+    OrderRested,
+    Party,
+    QuoteUpdated,
+    TradeExecuted,
+)
+
+
+def evolve(state: Markets, event: Message, cause: Cause) -> None:
+    """Apply one event, in place.
+
+    Raises:
+        InvariantBroken: the event does not fit the state.
+    """
+    match event:
+        case TradeExecuted():
+            _trade(state.book(event.symbol), event)
+        case OrderEnded():
+            state.book(event.symbol).remove(event.order_id)
+        case OrderRested():
+            state.book(event.symbol).add(_resting(event))
+        case QuoteUpdated():
+            _quote(state.book(event.symbol), event)
+        case CollarMoved():
+            state.book(event.symbol).collar = Collar(event.last_e8, cause.time_ms)
+        case ClockTicked():
+            state.ticked_at_ms = cause.time_ms
+        case MarketListed() | MarketHalted() | MarketResumed():
+            _terms(state.book(event.symbol), event)
+        case CancelRefused() | CommandRefused():
+            state.book(event.symbol)
+        case _:
+            raise InvariantBroken(f"{event.TYPE} is not an event of markets")
+
+
+def _terms(book: Book, event: MarketListed | MarketHalted | MarketResumed) -> None:
+    book.asset = event.asset
+    book.rules = event.rules
+    book.is_open = event.is_open if isinstance(event, MarketListed) else _opens(event)
+
+
+def _opens(event: MarketHalted | MarketResumed) -> bool:
+    return isinstance(event, MarketResumed)
+
+
+def _quote(book: Book, event: QuoteUpdated) -> None:
+    if book.rules is None:
+        raise InvariantBroken(f"a quote for {event.symbol}, which was never listed")
+    book.quote = event.quote
+    book.sequences[event.quote.feed_id] = event.quote.sequence
+    book.house_e8 = offered_sizes(event.quote, book.rules)
+
+
+def _resting(event: OrderRested) -> Resting:
+    return Resting(
+        order_id=event.order_id,
+        account_id=event.account_id,
+        side=event.side,
+        price_e8=event.price_e8,
+        quantity_e8=event.quantity_e8,
+        leaves_e8=event.leaves_e8,
+        time_in_force=event.time_in_force,
+    )
+
+
+def _trade(book: Book, event: TradeExecuted) -> None:
+    _take_from(book, event.maker, event.quantity_e8)
+    _take_from(book, event.taker, event.quantity_e8)
+
+
+def _take_from(book: Book, party: Party, quantity_e8: int) -> None:
+    """The house's offer or the resting order shrinks; an incoming order is not in the book."""
+    if party.order_id is None:
+        book.house_e8[party.side] -= quantity_e8
+        return
+    order = book.orders.get(party.order_id)
+    if order is None:
+        return
+    order.leaves_e8 = party.leaves_e8
+    if not order.leaves_e8:
+        book.remove(order.order_id)

@@ -1,0 +1,46 @@
+"""What must hold of every book after every decision; for tests and the simulation."""
+
+from consumers.markets.book import Book
+from consumers.markets.state import Markets
+from runtime.errors import InvariantBroken
+from schemas.accounts import Side
+
+
+def check(state: Markets) -> None:
+    """Check every book of a partition.
+
+    Raises:
+        InvariantBroken: says which book and what.
+    """
+    for book in state.books.values():
+        for problem, is_broken in _problems(book).items():
+            if is_broken:
+                raise InvariantBroken(f"{book.symbol}: {problem}")
+
+
+def _problems(book: Book) -> dict[str, bool]:
+    bids, asks = (list(book.ladders[side]) for side in (Side.BUY, Side.SELL))
+    resting = bids + asks
+    return {
+        "bids are not sorted": bids != sorted(bids, key=lambda each: -each.price_e8),
+        "asks are not sorted": asks != sorted(asks, key=lambda each: each.price_e8),
+        "a bid lies among the asks, or the reverse": any(
+            order.side is not side for side in Side for order in book.ladders[side]
+        ),
+        "an order is at another price than its level": any(
+            ladder.rank(order.price_e8) != rank
+            for ladder in book.ladders.values()
+            for rank, queue in ladder.levels.items()
+            for order in queue.values()
+        ),
+        "a level is empty": any(
+            not queue for ladder in book.ladders.values() for queue in ladder.levels.values()
+        ),
+        "an order has nothing left, or more than it came with": any(
+            not 0 < each.leaves_e8 <= each.quantity_e8 for each in resting
+        ),
+        "the index differs from the levels": book.orders != {o.order_id: o for o in resting}
+        or len(book.orders) != len(resting),
+        "resting orders cross": bool(bids and asks) and bids[0].price_e8 >= asks[0].price_e8,
+        "the house sold more than it offered": min(book.house_e8.values()) < 0,
+    }

@@ -1,0 +1,119 @@
+"""Who trades with whom: walks over a book that change nothing.
+
+A trade happens at the price of the order that rested; the house, which quotes, is the last in its
+price level.
+"""
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import Final, NamedTuple
+
+from consumers.markets.book import Book, Resting
+from schemas.accounts import OrderType, Side
+from schemas.markets import Quote, Rules, SubmitOrder
+
+FILLS_MAX: Final = 500
+"""Fills in one decision (W4): a sweep is never split over two."""
+OPPOSITE: Final = {Side.BUY: Side.SELL, Side.SELL: Side.BUY}
+
+
+class Fill(NamedTuple):
+    """One match; `resting` is absent where the house was hit."""
+
+    price_e8: int
+    quantity_e8: int
+    resting: Resting | None
+
+
+class Stop(Enum):
+    """Why a sweep went no further."""
+
+    FILLED = "nothing left to fill"
+    EMPTY = "nobody offers more"
+    PRICE = "what is offered lies beyond the price"
+    FILLS = "too many fills"
+
+
+class Sweep(NamedTuple):
+    """What an incoming order meets."""
+
+    fills: list[Fill]
+    leaves_e8: int
+    stop: Stop
+
+
+def worst_price(order: SubmitOrder) -> int:
+    """The limit of a limit order, the protection price of a market order."""
+    if order.order_type is OrderType.MARKET or order.price_e8 is None:
+        return order.protection_price_e8
+    return order.price_e8
+
+
+def sweep(book: Book, order: SubmitOrder, *, now_ms: int) -> Sweep:
+    """Match an incoming order as far as its price, its quantity and `FILLS_MAX` go."""
+    fills: list[Fill] = []
+    leaves_e8 = order.quantity_e8
+    ladder = book.ladders[OPPOSITE[order.side]]
+    rank_max = ladder.rank(worst_price(order))
+    for offer in offers(book, OPPOSITE[order.side], now_ms=now_ms):
+        if not leaves_e8:
+            break
+        if ladder.rank(offer.price_e8) > rank_max:
+            return Sweep(fills, leaves_e8, Stop.PRICE)
+        if len(fills) == FILLS_MAX:
+            return Sweep(fills, leaves_e8, Stop.FILLS)
+        quantity_e8 = min(leaves_e8, offer.quantity_e8)
+        fills.append(offer._replace(quantity_e8=quantity_e8))
+        leaves_e8 -= quantity_e8
+    return Sweep(fills, leaves_e8, Stop.EMPTY if leaves_e8 else Stop.FILLED)
+
+
+def offers(book: Book, side: Side, *, now_ms: int) -> Iterator[Fill]:
+    """All that one side of the market offers, in priority, the house merged in."""
+    ladder = book.ladders[side]
+    house = house_offer(book, side, now_ms=now_ms)
+    for rank, queue in ladder.levels.items():
+        if house is not None and ladder.rank(house.price_e8) < rank:
+            yield house
+            house = None
+        for order in queue.values():
+            yield Fill(order.price_e8, order.leaves_e8, order)
+    if house is not None:
+        yield house
+
+
+def house_offer(book: Book, side: Side, *, now_ms: int) -> Fill | None:
+    """What the house still offers on a side; a stale quote offers nothing."""
+    quote, rules = book.quote, book.rules
+    if quote is None or rules is None or not book.house_e8[side]:
+        return None
+    if now_ms - quote.time_ms > rules.stale_after_ms:
+        return None
+    return Fill(price_of(quote, side), book.house_e8[side], None)
+
+
+def price_of(quote: Quote, side: Side) -> int:
+    """What the house pays (BUY) or asks (SELL)."""
+    return quote.bid_e8 if side is Side.BUY else quote.ask_e8
+
+
+def offered_sizes(quote: Quote, rules: Rules) -> dict[Side, int]:
+    """What the house offers with a new quote, in whole lots."""
+    lot_e8 = rules.lot_e8
+    return {
+        Side.BUY: quote.bid_size_e8 - quote.bid_size_e8 % lot_e8,
+        Side.SELL: quote.ask_size_e8 - quote.ask_size_e8 % lot_e8,
+    }
+
+
+def crossed(book: Book, side: Side, house: Fill, *, fills_max: int = FILLS_MAX) -> Iterator[Fill]:
+    """The resting orders of a side that the house's opposite price reaches, at their own price."""
+    ladder = book.ladders[side]
+    rank_max = ladder.rank(house.price_e8)
+    left_e8 = house.quantity_e8
+    for count, order in enumerate(ladder):
+        if not left_e8 or count == fills_max or ladder.rank(order.price_e8) > rank_max:
+            return
+        quantity_e8 = min(left_e8, order.leaves_e8)
+        yield Fill(order.price_e8, quantity_e8, order)
+        left_e8 -= quantity_e8

@@ -1,0 +1,103 @@
+"""What the events of markets tell accounts; a pure function of each record (O1)."""
+
+from collections.abc import Sequence
+
+from runtime.journal.context import EVERYWHERE, Outgoing
+from schemas.accounts import (
+    ApplyExecution,
+    EndOrder,
+    Liquidity,
+    MarketTerms,
+    PriceCollar,
+    RefuseCancel,
+)
+from schemas.codec import Message
+from schemas.markets import (
+    CancelRefused,
+    CollarMoved,
+    MarketHalted,
+    MarketListed,
+    MarketResumed,
+    OrderEnded,
+    Party,
+    TradeExecuted,
+)
+from schemas.topics import ACCOUNTS_COMMANDS
+
+
+def outbox(event: Message) -> Sequence[Outgoing]:
+    """The messages to accounts, in order: a trade's legs come before the end of its orders."""
+    match event:
+        case TradeExecuted():
+            return (
+                _execution(event, event.maker, Liquidity.MAKER),
+                _execution(event, event.taker, Liquidity.TAKER),
+            )
+        case OrderEnded():
+            return (_end(event),)
+        case CancelRefused():
+            return (_refusal(event),)
+        case CollarMoved():
+            return (Outgoing(ACCOUNTS_COMMANDS, EVERYWHERE, _price_collar(event)),)
+        case MarketListed() | MarketHalted() | MarketResumed():
+            return (Outgoing(ACCOUNTS_COMMANDS, EVERYWHERE, _terms(event)),)
+        case _:
+            return ()
+
+
+def _execution(event: TradeExecuted, party: Party, liquidity: Liquidity) -> Outgoing:
+    message = ApplyExecution(
+        account_id=party.account_id,
+        symbol=event.symbol,
+        asset=event.asset,
+        side=party.side,
+        trade_id=event.trade_id,
+        price_e8=event.price_e8,
+        quantity_e8=event.quantity_e8,
+        notional_e8=event.notional_e8,
+        liquidity=liquidity,
+        order_id=party.order_id,
+        cum_quantity_e8=party.cum_quantity_e8,
+    )
+    return Outgoing(ACCOUNTS_COMMANDS, party.account_id, message)
+
+
+def _end(event: OrderEnded) -> Outgoing:
+    message = EndOrder(
+        account_id=event.account_id,
+        order_id=event.order_id,
+        symbol=event.symbol,
+        end=event.end,
+        cum_quantity_e8=event.cum_quantity_e8,
+        reason=event.reason,
+    )
+    return Outgoing(ACCOUNTS_COMMANDS, event.account_id, message, carries_reply=event.answers_cause)
+
+
+def _refusal(event: CancelRefused) -> Outgoing:
+    message = RefuseCancel(
+        account_id=event.account_id, order_id=event.order_id, reason=event.reason
+    )
+    return Outgoing(ACCOUNTS_COMMANDS, event.account_id, message, carries_reply=True)
+
+
+def _price_collar(event: CollarMoved) -> PriceCollar:
+    return PriceCollar(
+        symbol=event.symbol, last_e8=event.last_e8, low_e8=event.low_e8, high_e8=event.high_e8
+    )
+
+
+def _terms(event: MarketListed | MarketHalted | MarketResumed) -> MarketTerms:
+    is_open = event.is_open if isinstance(event, MarketListed) else isinstance(event, MarketResumed)
+    rules = event.rules
+    return MarketTerms(
+        symbol=event.symbol,
+        asset=event.asset,
+        tick_e8=rules.tick_e8,
+        lot_e8=rules.lot_e8,
+        min_notional_e8=rules.min_notional_e8,
+        maker_fee_ppm=rules.maker_fee_ppm,
+        taker_fee_ppm=rules.taker_fee_ppm,
+        stale_after_ms=rules.stale_after_ms,
+        is_open=is_open,
+    )

@@ -1,0 +1,107 @@
+"""The state of one partition of markets, and its stored form."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from consumers.markets.book import Book, Collar, Resting
+from schemas.accounts import Side
+from schemas.markets import Quote, Rules
+
+CLOCK: Final = "clock"
+"""The entity of ticks on which nothing fell due; no symbol looks like it."""
+
+
+@dataclass(slots=True)
+class Markets:
+    """The books of one partition by symbol; `ticked_at_ms` is 0 before the first idle tick."""
+
+    books: dict[str, Book] = field(default_factory=dict[str, Book])
+    ticked_at_ms: int = 0
+
+    def book(self, symbol: str) -> Book:
+        """The book of a symbol, made when it is first asked for."""
+        book = self.books.get(symbol)
+        if book is None:
+            book = self.books[symbol] = Book(symbol)
+        return book
+
+    def entities(self) -> Iterator[str]:
+        """Every entity that has a journal record."""
+        yield from self.books
+        if self.ticked_at_ms:
+            yield CLOCK
+
+
+class StoredBook(msgspec.Struct, kw_only=True):
+    """A book at rest; orders stand in priority, so that loading keeps it."""
+
+    asset: str
+    rules: Rules | None
+    is_open: bool
+    quote: Quote | None
+    house_bid_e8: int
+    house_ask_e8: int
+    collar: Collar | None
+    sequences: dict[str, int]
+    bids: list[Resting]
+    asks: list[Resting]
+
+
+class StoredClock(msgspec.Struct):
+    """The clock at rest."""
+
+    ticked_at_ms: int
+
+
+_ENCODER: Final = msgspec.json.Encoder(order="deterministic")
+_BOOK: Final = msgspec.json.Decoder(StoredBook)
+_CLOCK: Final = msgspec.json.Decoder(StoredClock)
+
+
+def dump(state: Markets, entity: str) -> bytes:
+    """An entity's stored form: the same bytes for the same history."""
+    if entity == CLOCK:
+        return _ENCODER.encode(StoredClock(state.ticked_at_ms))
+    book = state.books[entity]
+    return _ENCODER.encode(
+        StoredBook(
+            asset=book.asset,
+            rules=book.rules,
+            is_open=book.is_open,
+            quote=book.quote,
+            house_bid_e8=book.house_e8[Side.BUY],
+            house_ask_e8=book.house_e8[Side.SELL],
+            collar=book.collar,
+            sequences=book.sequences,
+            bids=list(book.ladders[Side.BUY]),
+            asks=list(book.ladders[Side.SELL]),
+        )
+    )
+
+
+def load(state: Markets, entity: str, stored: bytes) -> None:
+    """Put a stored entity into the state, in place of what is there."""
+    if entity == CLOCK:
+        state.ticked_at_ms = _CLOCK.decode(stored).ticked_at_ms
+        return
+    kept = _BOOK.decode(stored)
+    state.books[entity] = book = Book(
+        symbol=entity,
+        asset=kept.asset,
+        rules=kept.rules,
+        is_open=kept.is_open,
+        quote=kept.quote,
+        house_e8={Side.BUY: kept.house_bid_e8, Side.SELL: kept.house_ask_e8},
+        collar=kept.collar,
+        sequences=kept.sequences,
+    )
+    _rest(book, kept.bids)
+    _rest(book, kept.asks)
+
+
+def _rest(book: Book, orders: Iterable[Resting]) -> None:
+    for order in orders:
+        book.add(order)
