@@ -121,7 +121,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
     `number` counts the account's accepted orders densely from 1; it is 0 for one refused before
     acceptance. `price_e8` is the limit (absent for a market order); `protection_price_e8` the
-    worst price that the lock was computed from.
+    worst price that the lock was computed from. The fee rates (parts per million) are those of its
+    acceptance; `taker_notional_e8` is the part of `cum_notional_e8` that took liquidity.
     """
 
     order_id: str
@@ -136,7 +137,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     protection_price_e8: int = 0
     cum_quantity_e8: int = 0
     cum_notional_e8: int = 0
+    taker_notional_e8: int = 0
     fee_e8: int = 0
+    maker_fee_ppm: int = 0
+    taker_fee_ppm: int = 0
     locked_asset: str = CASH
     locked_e8: int = 0
     status: OrderStatus = OrderStatus.NEW
@@ -273,7 +277,11 @@ class MarketTerms(Message):
 
 
 class FundsDeposited(Message):
-    """USD came in; `day_total_e8` is what counts against the daily limit so far."""
+    """USD came in; `day_total_e8` is what counts against the daily limit so far.
+
+    `transactions` numbers the account's money movements densely from 1: a deposit, a withdrawal
+    and a trade's payment or sale are one each, and a trade's fee, unless it is zero, one more.
+    """
 
     TYPE: ClassVar[str] = "accounts.funds-deposited.v1"
     account_id: str
@@ -282,10 +290,14 @@ class FundsDeposited(Message):
     day_total_e8: int
     holdings: tuple[Holding, ...]
     postings: tuple[Posting, ...]
+    transactions: int = 0
 
 
 class FundsWithdrawn(Message):
-    """USD went out; `day_total_e8` is what counts against the daily limit so far."""
+    """USD went out; `day_total_e8` is what counts against the daily limit so far.
+
+    `transactions` numbers the account's money movements (see `FundsDeposited`).
+    """
 
     TYPE: ClassVar[str] = "accounts.funds-withdrawn.v1"
     account_id: str
@@ -294,6 +306,7 @@ class FundsWithdrawn(Message):
     day_total_e8: int
     holdings: tuple[Holding, ...]
     postings: tuple[Posting, ...]
+    transactions: int = 0
 
 
 class CommandRefused(Message):
@@ -331,7 +344,10 @@ class OrderRejected(Message):
 
 
 class OrderTraded(Message):
-    """ExecType TRADE: one execution, settled from the lock."""
+    """ExecType TRADE: one execution, settled from the lock.
+
+    `transactions` is the number of its last money movement (see `FundsDeposited`).
+    """
 
     TYPE: ClassVar[str] = "accounts.order-traded.v1"
     account_id: str
@@ -339,6 +355,7 @@ class OrderTraded(Message):
     execution: Execution
     holdings: tuple[Holding, ...]
     postings: tuple[Posting, ...]
+    transactions: int = 0
 
 
 class OrderFilled(Message):
