@@ -1,0 +1,1 @@
+"""Decides over cash, holdings, locks and the life of orders."""

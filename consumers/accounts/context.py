@@ -1,0 +1,80 @@
+"""The accounts context as the journal protocol takes it."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from consumers.accounts import decide, evolve, outbox
+from consumers.accounts.state import MARKET_PREFIX, Account, Market, State
+from runtime.journal.context import Outgoing
+from schemas.accounts import COMMANDS, EVENTS, CollarSet, TermsSet
+from schemas.codec import Codec, Message
+from schemas.envelope import Cause
+from schemas.topics import ACCOUNTS
+
+_ENCODER: Final = msgspec.json.Encoder()
+_ACCOUNT: Final = msgspec.json.Decoder(Account)
+_MARKET: Final = msgspec.json.Decoder(Market)
+
+
+class AccountsContext:
+    """Entities are account ids (a user's, or `house:<symbol>`) and `market:<symbol>`."""
+
+    name: str = ACCOUNTS
+    schema_version: int = 1
+    commands: Codec = COMMANDS
+    events: Codec = EVENTS
+
+    def empty(self) -> State:
+        """A partition without history."""
+        return State()
+
+    def entity_of(self, event: Message) -> str:
+        """The account, or the market that this partition was told about."""
+        match event:
+            case CollarSet():
+                return MARKET_PREFIX + event.symbol
+            case TermsSet():
+                return MARKET_PREFIX + event.terms.symbol
+            case _:
+                return getattr(event, "account_id")  # noqa: B009  # all others have it
+
+    def decide(self, state: State, command: Message, cause: Cause) -> Sequence[Message]:
+        """The one event that the message leads to.
+
+        Raises:
+            Halted: a fact that contradicts the state.
+        """
+        return decide.decide(state, command, cause)
+
+    def evolve(self, state: State, event: Message, cause: Cause) -> None:
+        """Apply an event in place."""
+        evolve.evolve(state, event, cause)
+
+    def outbox(self, event: Message, cause: Cause) -> Sequence[Outgoing]:
+        """What goes to markets."""
+        return outbox.outbox(event, cause)
+
+    def answers(self, event: Message, cause: Cause) -> bool:
+        """Whether the waiting client gets this event."""
+        return outbox.answers(event, cause)
+
+    def entities(self, state: State) -> Iterable[str]:
+        """Accounts, then markets."""
+        yield from state.accounts
+        for symbol in state.markets:
+            yield MARKET_PREFIX + symbol
+
+    def dump(self, state: State, entity: str) -> bytes:
+        """The entity as JSON, its parts in the order of its history."""
+        if entity.startswith(MARKET_PREFIX):
+            return _ENCODER.encode(state.markets[entity.removeprefix(MARKET_PREFIX)])
+        return _ENCODER.encode(state.accounts[entity])
+
+    def load(self, state: State, entity: str, stored: bytes) -> None:
+        """Put a dumped entity back."""
+        if entity.startswith(MARKET_PREFIX):
+            state.markets[entity.removeprefix(MARKET_PREFIX)] = _MARKET.decode(stored)
+        else:
+            state.accounts[entity] = _ACCOUNT.decode(stored)

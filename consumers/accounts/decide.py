@@ -1,0 +1,230 @@
+"""What accounts decides: pure, from the state of its partition, a message and its cause."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec.structs import replace
+
+from consumers.accounts import ledger, rules
+from consumers.accounts.settle import ended, executed, house_executed
+from consumers.accounts.state import State
+from runtime.errors import Halted
+from schemas.accounts import (
+    CASH,
+    ApplyExecution,
+    CancelOrder,
+    CancelRequested,
+    CollarSet,
+    CommandRefused,
+    DepositFunds,
+    EndOrder,
+    FundsDeposited,
+    FundsWithdrawn,
+    MarketTerms,
+    Order,
+    OrderAccepted,
+    OrderRejected,
+    OrderStatus,
+    PlaceOrder,
+    PriceCollar,
+    Reason,
+    RefuseCancel,
+    TermsSet,
+    WithdrawFunds,
+)
+from schemas.codec import Message
+from schemas.envelope import Cause
+from schemas.money import E8
+
+AMOUNT_MAX_E8: Final = 1_000_000 * E8
+DEPOSITS_PER_DAY_E8: Final = 10_000 * E8
+WITHDRAWALS_PER_DAY_E8: Final = 5_000 * E8
+_CENT_E8: Final = E8 // 100
+
+
+def decide(state: State, command: Message, cause: Cause) -> Sequence[Message]:
+    """The one event that the message leads to: a command's outcome or refusal, or a fact applied.
+
+    Raises:
+        Halted: a fact that contradicts the state.
+    """
+    match command:
+        case PlaceOrder():
+            event = place(state, command, cause)
+        case ApplyExecution(order_id=None):
+            event = house_executed(state, command, cause)
+        case ApplyExecution():
+            event = executed(state, command, cause)
+        case EndOrder():
+            event = ended(state, command, cause)
+        case CancelOrder():
+            event = cancel(state, command, cause)
+        case DepositFunds():
+            event = deposit(state, command, cause)
+        case WithdrawFunds():
+            event = withdraw(state, command, cause)
+        case _:
+            event = _told(command)
+    return (event,)
+
+
+def deposit(state: State, command: DepositFunds, cause: Cause) -> FundsDeposited | CommandRefused:
+    """Take USD in, up to the daily limit."""
+    account = state.account(command.account_id)
+    amount_e8 = command.amount_e8
+    total_e8 = account.deposited.at(cause.time_ms) + amount_e8
+    if not _is_amount(amount_e8):
+        return _refused(command, "deposit-funds", Reason.INVALID_AMOUNT)
+    if total_e8 > DEPOSITS_PER_DAY_E8:
+        return _refused(command, "deposit-funds", Reason.DEPOSIT_LIMIT)
+    cash = account.holding(CASH, cause.time_ms)
+    return FundsDeposited(
+        account_id=command.account_id,
+        transaction_id=cause.new_id(),
+        amount_e8=amount_e8,
+        day_total_e8=total_e8,
+        transactions=account.transactions + 1,
+        holdings=(ledger.moved(cash, free_e8=amount_e8),),
+        postings=ledger.transfer(
+            CASH,
+            amount_e8,
+            source=(ledger.EXTERNAL, ledger.FREE),
+            sink=(command.account_id, ledger.FREE),
+        ),
+    )
+
+
+def withdraw(state: State, command: WithdrawFunds, cause: Cause) -> FundsWithdrawn | CommandRefused:
+    """Pay USD out of what is free, up to the daily limit."""
+    account = state.account(command.account_id)
+    amount_e8 = command.amount_e8
+    total_e8 = account.withdrawn.at(cause.time_ms) + amount_e8
+    cash = account.holding(CASH, cause.time_ms)
+    if not _is_amount(amount_e8):
+        return _refused(command, "withdraw-funds", Reason.INVALID_AMOUNT)
+    if total_e8 > WITHDRAWALS_PER_DAY_E8:
+        return _refused(command, "withdraw-funds", Reason.WITHDRAWAL_LIMIT)
+    if amount_e8 > cash.free_e8:
+        return _refused(command, "withdraw-funds", Reason.INSUFFICIENT_FUNDS)
+    return FundsWithdrawn(
+        account_id=command.account_id,
+        transaction_id=cause.new_id(),
+        amount_e8=amount_e8,
+        day_total_e8=total_e8,
+        transactions=account.transactions + 1,
+        holdings=(ledger.moved(cash, free_e8=-amount_e8),),
+        postings=ledger.transfer(
+            CASH,
+            amount_e8,
+            source=(command.account_id, ledger.FREE),
+            sink=(ledger.EXTERNAL, ledger.FREE),
+        ),
+    )
+
+
+def place(state: State, command: PlaceOrder, cause: Cause) -> OrderAccepted | OrderRejected:
+    """Accept the order and lock its worst case, or refuse it with a reason.
+
+    The order keeps the fee rates of its acceptance, so that its lock covers them whatever comes.
+    """
+    market = rules.quoted(state, command.asset, cause.time_ms)
+    if isinstance(market, Reason):
+        return _rejected(command, market, cause)
+    account = state.account(command.account_id)
+    lock = rules.lock_of(command, market)
+    if reason := rules.refusal(account, command, market, lock):
+        return _rejected(command, reason, cause)
+    order = replace(
+        _order(command, cause),
+        number=account.number + 1,
+        maker_fee_ppm=market.terms.maker_fee_ppm,
+        taker_fee_ppm=market.terms.taker_fee_ppm,
+        protection_price_e8=lock.protection_price_e8,
+        locked_asset=lock.asset,
+        locked_e8=lock.amount_e8,
+    )
+    held = account.holding(lock.asset, cause.time_ms)
+    return OrderAccepted(
+        account_id=command.account_id,
+        order=order,
+        deadline_ms=cause.expires_at_ms,
+        holdings=(ledger.moved(held, free_e8=-lock.amount_e8, locked_e8=lock.amount_e8),),
+        postings=ledger.transfer(
+            lock.asset,
+            lock.amount_e8,
+            source=(command.account_id, ledger.FREE),
+            sink=(command.account_id, ledger.LOCKED),
+        ),
+    )
+
+
+def cancel(state: State, command: CancelOrder, cause: Cause) -> CancelRequested | CommandRefused:
+    """Forward the cancel, as often as it is asked for; the order's market answers it."""
+    account = state.account(command.account_id)
+    order = account.orders.get(command.order_id)
+    if order is not None:
+        return CancelRequested(
+            account_id=command.account_id, order=replace(order, updated_at_ms=cause.time_ms)
+        )
+    is_final = command.order_id in account.final_orders
+    return CommandRefused(
+        account_id=command.account_id,
+        command="cancel-order",
+        reason=Reason.ORDER_FINAL if is_final else Reason.UNKNOWN_ORDER,
+        order_id=command.order_id,
+    )
+
+
+def _told(fact: Message) -> Message:
+    match fact:
+        case PriceCollar():
+            return CollarSet(
+                symbol=fact.symbol,
+                last_e8=fact.last_e8,
+                low_e8=fact.low_e8,
+                high_e8=fact.high_e8,
+            )
+        case MarketTerms():
+            if fact.tick_e8 <= 0 or fact.lot_e8 <= 0:
+                raise Halted(f"no order can keep these terms: {fact}")
+            return TermsSet(terms=fact)
+        case RefuseCancel():
+            return CommandRefused(
+                account_id=fact.account_id,
+                command="cancel-order",
+                reason=fact.reason,
+                order_id=fact.order_id,
+            )
+        case _:
+            raise TypeError(f"not a message for accounts: {type(fact).__name__}")
+
+
+def _order(command: PlaceOrder, cause: Cause) -> Order:
+    return Order(
+        order_id=cause.new_id(),
+        number=0,
+        symbol=f"{command.asset}-{CASH}",
+        asset=command.asset,
+        side=command.side,
+        order_type=command.order_type,
+        time_in_force=rules.time_in_force_of(command),
+        quantity_e8=command.quantity_e8,
+        price_e8=rules.limit_of(command),
+        client_order_id=command.client_order_id,
+        command_id=cause.command_id,
+        created_at_ms=cause.time_ms,
+        updated_at_ms=cause.time_ms,
+    )
+
+
+def _rejected(command: PlaceOrder, reason: Reason, cause: Cause) -> OrderRejected:
+    order = replace(_order(command, cause), status=OrderStatus.REJECTED, reason=reason)
+    return OrderRejected(account_id=command.account_id, order=order)
+
+
+def _refused(command: DepositFunds | WithdrawFunds, name: str, reason: Reason) -> CommandRefused:
+    return CommandRefused(account_id=command.account_id, command=name, reason=reason)
+
+
+def _is_amount(amount_e8: int) -> bool:
+    return 0 < amount_e8 <= AMOUNT_MAX_E8 and amount_e8 % _CENT_E8 == 0

@@ -1,0 +1,75 @@
+"""What accounts sends to markets, and which of its events a waiting client gets as the outcome."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from runtime.journal.context import Outgoing
+from schemas.accounts import (
+    CancelRequested,
+    CollarSet,
+    HouseTraded,
+    Order,
+    OrderAccepted,
+    OrderTraded,
+    TermsSet,
+    TimeInForce,
+)
+from schemas.codec import Message
+from schemas.envelope import Cause
+from schemas.markets import CancelRestingOrder, SubmitOrder
+from schemas.topics import MARKETS_COMMANDS
+
+_NEVER_REST: Final = frozenset({TimeInForce.IOC, TimeInForce.FOK})
+
+
+def outbox(event: Message, _cause: Cause) -> Sequence[Outgoing]:
+    """An accepted order and every cancel go to the order's market."""
+    match event:
+        case OrderAccepted():
+            return (_submit(event),)
+        case CancelRequested():
+            message = CancelRestingOrder(
+                symbol=event.order.symbol,
+                account_id=event.account_id,
+                order_id=event.order.order_id,
+            )
+            return (Outgoing(MARKETS_COMMANDS, message.symbol, message, carries_reply=True),)
+        case _:
+            return ()
+
+
+def answers(event: Message, _cause: Cause) -> bool:
+    """Whether it is an outcome: a market, IOC or FOK order's comes with its end."""
+    match event:
+        case OrderAccepted():
+            return not _is_answered_at_its_end(event.order)
+        case OrderTraded() | HouseTraded() | CancelRequested() | CollarSet() | TermsSet():
+            return False
+        case _:
+            return True
+
+
+def _submit(event: OrderAccepted) -> Outgoing:
+    order = event.order
+    message = SubmitOrder(
+        symbol=order.symbol,
+        account_id=event.account_id,
+        order_id=order.order_id,
+        side=order.side,
+        order_type=order.order_type,
+        time_in_force=order.time_in_force,
+        quantity_e8=order.quantity_e8,
+        price_e8=order.price_e8,
+        protection_price_e8=order.protection_price_e8,
+        deadline_ms=event.deadline_ms,
+    )
+    return Outgoing(
+        MARKETS_COMMANDS,
+        order.symbol,
+        message,
+        carries_reply=_is_answered_at_its_end(order),
+    )
+
+
+def _is_answered_at_its_end(order: Order) -> bool:
+    return order.time_in_force in _NEVER_REST

@@ -1,0 +1,120 @@
+"""What an order must keep to be accepted, and how much it locks.
+
+The caps are of the whole exchange; tick, lot, least notional, fees and prices are of the market,
+as this partition was last told (they came in the command stream, so replay knows them).
+"""
+
+from typing import Final, NamedTuple
+
+from consumers.accounts.state import Account, State
+from schemas.accounts import (
+    CASH,
+    CollarSet,
+    MarketTerms,
+    OrderType,
+    PlaceOrder,
+    Reason,
+    Side,
+    TimeInForce,
+)
+from schemas.money import E8, fee_ceil, notional_ceil
+
+QUANTITY_MIN_E8: Final = E8 // 1000
+PRICE_MAX_E8: Final = 1_000_000 * E8
+ORDER_VALUE_MAX_E8: Final = 10_000 * E8
+OPEN_ORDERS_MAX: Final = 500
+
+
+class Quoted(NamedTuple):
+    """A market that takes orders now."""
+
+    terms: MarketTerms
+    collar: CollarSet
+
+
+class Lock(NamedTuple):
+    """What is set aside for an order: the worst price it may trade at, and how much of what."""
+
+    protection_price_e8: int
+    asset: str
+    amount_e8: int
+
+
+def quoted(state: State, asset: str, now_ms: int) -> Quoted | Reason:
+    """The asset's market with a fresh price, or why it takes no orders at log time `now_ms`."""
+    market = state.market_of(asset)
+    if market is None or market.terms is None:
+        return Reason.UNKNOWN_ASSET
+    if not market.terms.is_open:
+        return Reason.MARKET_HALTED
+    if market.collar is None or now_ms - market.collar_at_ms > market.terms.stale_after_ms:
+        return Reason.NO_PRICE
+    return Quoted(market.terms, market.collar)
+
+
+def limit_of(order: PlaceOrder) -> int | None:
+    """The limit price; the price that a market order may name means nothing."""
+    return None if order.order_type is OrderType.MARKET else order.price_e8
+
+
+def time_in_force_of(order: PlaceOrder) -> TimeInForce:
+    """Market orders never rest."""
+    return TimeInForce.IOC if order.order_type is OrderType.MARKET else order.time_in_force
+
+
+def lock_of(order: PlaceOrder, market: Quoted) -> Lock:
+    """The worst case: a buy pays its worst price and the dearer fee on it, a sell gives it all."""
+    limit_e8 = limit_of(order)
+    if order.side is Side.SELL:
+        protection_e8 = market.collar.low_e8 if limit_e8 is None else limit_e8
+        return Lock(protection_e8, order.asset, order.quantity_e8)
+    protection_e8 = market.collar.high_e8 if limit_e8 is None else limit_e8
+    notional_e8 = notional_ceil(protection_e8, order.quantity_e8)
+    rate_ppm = max(market.terms.maker_fee_ppm, market.terms.taker_fee_ppm)
+    return Lock(protection_e8, CASH, notional_e8 + fee_ceil(notional_e8, rate_ppm))
+
+
+def refusal(account: Account, order: PlaceOrder, market: Quoted, lock: Lock) -> Reason | None:
+    """Why the order is refused, if it is."""
+    return (
+        _shape_refusal(order, market.terms)
+        or _value_refusal(order, market)
+        or _account_refusal(account, order)
+        or _funds_refusal(account, lock)
+    )
+
+
+def _shape_refusal(order: PlaceOrder, terms: MarketTerms) -> Reason | None:
+    if order.quantity_e8 < QUANTITY_MIN_E8:
+        return Reason.INVALID_QUANTITY
+    if order.order_type is OrderType.LIMIT:
+        if order.price_e8 is None or not 0 < order.price_e8 <= PRICE_MAX_E8:
+            return Reason.INVALID_PRICE
+        if order.price_e8 % terms.tick_e8:
+            return Reason.TICK_SIZE
+    return Reason.LOT_SIZE if order.quantity_e8 % terms.lot_e8 else None
+
+
+def _value_refusal(order: PlaceOrder, market: Quoted) -> Reason | None:
+    last_e8 = market.collar.last_e8
+    limit_e8 = limit_of(order) or last_e8
+    if order.quantity_e8 * max(limit_e8, last_e8) > ORDER_VALUE_MAX_E8 * E8:
+        return Reason.ORDER_VALUE
+    if order.quantity_e8 * limit_e8 < market.terms.min_notional_e8 * E8:
+        return Reason.MIN_NOTIONAL
+    return None
+
+
+def _account_refusal(account: Account, order: PlaceOrder) -> Reason | None:
+    if len(account.orders) >= OPEN_ORDERS_MAX:
+        return Reason.OPEN_ORDERS
+    if order.client_order_id is not None and order.client_order_id in account.client_order_ids:
+        return Reason.DUPLICATE_CLIENT_ORDER_ID
+    return None
+
+
+def _funds_refusal(account: Account, lock: Lock) -> Reason | None:
+    held = account.holdings.get(lock.asset)
+    if held is not None and lock.amount_e8 <= held.free_e8:
+        return None
+    return Reason.INSUFFICIENT_FUNDS if lock.asset == CASH else Reason.INSUFFICIENT_HOLDINGS
