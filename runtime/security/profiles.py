@@ -1,0 +1,32 @@
+"""What a person's ciphertexts hold, and under which use each is encrypted."""
+
+from typing import Final
+
+import msgspec
+
+from runtime.security.vault import Vault
+from schemas.identity import Ciphertext
+
+PROFILE: Final = "profile"
+PASSWORD_HASH: Final = "password-hash"  # noqa: S105  # a use, not a secret
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """The personal fields of a user as the gateway shows them; dates are ISO."""
+
+    username: str
+    email: str
+    first_name: str
+    last_name: str
+    phone: str | None = None
+    date_of_birth: str | None = None
+
+
+async def encrypt_profile(vault: Vault, key_id: str, profile: Profile) -> Ciphertext:
+    """Encrypt a profile under its person's key; raises as `Vault.encrypt`."""
+    return await vault.encrypt(key_id, msgspec.json.encode(profile), use=PROFILE)
+
+
+async def decrypt_profile(vault: Vault, ciphertext: Ciphertext) -> Profile:
+    """Decrypt a profile; raises as `Vault.decrypt`."""
+    return msgspec.json.decode(await vault.decrypt(ciphertext, use=PROFILE), type=Profile)
