@@ -1,1 +1,1 @@
-"""The journal protocol, rules W1 to T1, as sans-I/O steps over a small log (docs/architecture.md)."""
+"""The journal protocol, rules W1 to T1, as sans-I/O steps over a small log."""

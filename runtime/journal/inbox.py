@@ -1,0 +1,97 @@
+"""Reading an inbox record: a client's command, a fact of another context, or neither."""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from runtime.log import Record
+from schemas.codec import PoisonMessage
+from schemas.envelope import (
+    CE_TYPE,
+    COMMAND_ID,
+    CORRELATION_ID,
+    EXPIRES_AT,
+    FINGERPRINT,
+    LOGICAL_TIME,
+    REPLY_TO,
+    RETAIN_UNTIL,
+    SOURCE,
+    SOURCE_OFFSET,
+    SOURCE_SEQUENCE,
+    USER_ID,
+    Cause,
+    ReplyRoute,
+)
+
+_COMMAND_ID_BYTES_MAX: Final = 128
+
+
+class Incoming(NamedTuple):
+    """An inbox record that can be decided, or a journal record's cause, which reads the same."""
+
+    type: str
+    cause: Cause
+    fingerprint: bytes
+    retain_until_ms: int
+    keyed: bool
+
+
+def is_fact(headers: Mapping[str, bytes]) -> bool:
+    """Whether another partition sent this: it may then never be refused (O3)."""
+    return SOURCE in headers
+
+
+def read_incoming(
+    topic: str, partition: int, record: Record, headers: Mapping[str, bytes], *, time_ms: int
+) -> Incoming:
+    """Read the headers of an inbox record; `time_ms` is its logical time.
+
+    Raises:
+        PoisonMessage: a header is missing or cannot be read.
+    """
+    try:
+        return _incoming(topic, partition, record.offset, headers, time_ms)
+    except (KeyError, ValueError) as error:
+        raise PoisonMessage(f"header {error}") from error
+
+
+def recorded_cause(topic: str, partition: int, headers: Mapping[str, bytes]) -> Incoming:
+    """Read the same from a journal record's headers, as the first decision saw it (W7)."""
+    return _incoming(
+        topic, partition, int(headers[SOURCE_OFFSET]), headers, int(headers[LOGICAL_TIME])
+    )
+
+
+def _incoming(
+    topic: str, partition: int, offset: int, headers: Mapping[str, bytes], time_ms: int
+) -> Incoming:
+    get = headers.get
+    command_id = headers[COMMAND_ID]
+    if not 0 < len(command_id) <= _COMMAND_ID_BYTES_MAX:
+        raise ValueError("command-id is empty or too long")
+    reply_to, user, expires, retain = (
+        get(REPLY_TO),
+        get(USER_ID),
+        get(EXPIRES_AT),
+        get(RETAIN_UNTIL),
+    )
+    source, correlation = get(SOURCE), get(CORRELATION_ID)
+    expires_at_ms = int(expires) if expires is not None else None
+    return Incoming(
+        headers[CE_TYPE].decode(),
+        Cause(
+            topic,
+            partition,
+            offset,
+            time_ms,
+            command_id.decode(),
+            user.decode() if user is not None else None,
+            ReplyRoute.decode(reply_to) if reply_to is not None else None,
+            expires_at_ms,
+            source.decode() if source is not None else None,
+            int(headers[SOURCE_SEQUENCE]) if source is not None else None,
+            correlation.decode() if correlation is not None else None,
+        ),
+        get(FINGERPRINT, b""),
+        int(retain) if retain is not None else (expires_at_ms or time_ms),
+        retain is not None,
+    )

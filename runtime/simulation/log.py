@@ -1,0 +1,131 @@
+"""The log in memory: partitions with broker time, and appends that fail in every way they can."""
+
+from collections.abc import Awaitable, Mapping, Sequence
+from functools import partial
+from typing import Final, NamedTuple
+
+from runtime.errors import Unavailable
+from runtime.log import Batch, NewRecord, Place, Record
+from runtime.simulation.scheduler import Process, Scheduler, Task, turn
+
+
+class Faults(NamedTuple):
+    """Probabilities of what goes wrong at an append or a read."""
+
+    reject: float = 0.0
+    lose_acknowledgement: float = 0.0
+    delay: float = 0.0
+    read: float = 0.0
+
+
+class Broker:
+    """Every partition of every topic, in memory."""
+
+    def __init__(self, scheduler: Scheduler, partitions: Mapping[str, int]) -> None:
+        self.scheduler: Final = scheduler
+        self.partitions: Final = dict(partitions)
+        self.faults = Faults()
+        self._records: dict[Place, list[Record]] = {}
+
+    def records(self, place: Place) -> list[Record]:
+        """A partition's records."""
+        return self._records.setdefault(place, [])
+
+    def append(self, place: Place, batch: Sequence[NewRecord]) -> int:
+        """Append a batch at once, stamped with broker time; returns its base offset."""
+        if not batch:
+            raise AssertionError("an empty batch")
+        records = self.records(place)
+        base = len(records)
+        for new in batch:
+            records.append(
+                Record(len(records), self.scheduler.now_ms, new.key, new.value, tuple(new.headers))
+            )
+        return base
+
+    def compact(self, place: Place) -> None:
+        """Blank what a later record of the same key outdates, as compaction may at any time."""
+        records = self.records(place)
+        newest = {record.key: record.offset for record in records}
+        for record in records:
+            if newest[record.key] != record.offset:
+                records[record.offset] = record._replace(key=_COMPACTED)
+
+
+_COMPACTED: Final = b"\0compacted"
+
+
+class MemoryLog:
+    """One life's access to the broker, as `runtime.log.Log` says."""
+
+    def __init__(self, broker: Broker, process: Process) -> None:
+        self._broker: Final = broker
+        self._process: Final = process
+        self._scheduler: Final = broker.scheduler
+
+    async def partitions(self, topic: str) -> int:
+        """How many partitions the topic has."""
+        return self._broker.partitions[topic]
+
+    async def start_offset(self, place: Place) -> int:
+        """Always 0: nothing is deleted."""
+        del place
+        return 0
+
+    async def end_offset(self, place: Place) -> int:
+        """The offset that the next record will get."""
+        await turn()
+        return len(self._broker.records(place))
+
+    async def read(self, place: Place, offset: int, *, wait_ms: int = 0) -> Sequence[Record]:
+        """A run of records of random length."""
+        del wait_ms
+        await turn()
+        self._maybe(self._broker.faults.read, "read failed")
+        there = self._broker.records(place)
+        if offset > len(there):
+            raise Unavailable(f"{place} has no offset {offset}")
+        count = self._scheduler.random.choice((1, 2, 5, 100))
+        return [each for each in there[offset : offset + count] if each.key != _COMPACTED]
+
+    async def append(self, place: Place, batch: Batch) -> int:
+        """Append, or fail before, after, or with the batch landing later."""
+        await turn()
+        faults = self._broker.faults
+        self._maybe(faults.reject, "append refused")
+        if self._draw(faults.delay):
+            frozen = list(batch)
+            steps = self._scheduler.random.randrange(1, 400)
+            self._scheduler.later(steps, partial(self._broker.append, place, frozen))
+            raise Unavailable("append timed out and lands later")
+        base = self._broker.append(place, batch)
+        await turn()
+        self._maybe(faults.lose_acknowledgement, "acknowledgement lost")
+        return base
+
+    def publish(self, batches: Mapping[Place, Sequence[Batch]]) -> Awaitable[None]:
+        """Append from a task of the same process; places go on independently."""
+        tasks = [
+            self._scheduler.spawn(self._process, self._publish(place, each))
+            for place, each in batches.items()
+        ]
+        return _join(tasks)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    async def _publish(self, place: Place, batches: Sequence[Batch]) -> None:
+        for batch in batches:
+            await self.append(place, batch)
+
+    def _maybe(self, probability: float, what: str) -> None:
+        if self._draw(probability):
+            raise Unavailable(what)
+
+    def _draw(self, probability: float) -> bool:
+        return probability > 0 and self._scheduler.random.random() < probability
+
+
+async def _join(tasks: Sequence[Task]) -> None:
+    for task in tasks:
+        await task.join()

@@ -1,0 +1,130 @@
+"""Runs coroutines one step at a time in an order drawn from a seed; crashes and pauses them.
+
+Production code awaits only what the in-memory shells give it, so one seed is one history.
+"""
+
+from collections.abc import Callable, Coroutine, Generator
+from random import Random
+from typing import Any, Final
+
+Step = Callable[[], object]
+
+
+class _Yield:
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
+
+async def turn() -> None:
+    """Let the scheduler choose who goes on."""
+    await _Yield()
+
+
+class Task:
+    """A coroutine of a process; `error` is what it ended with."""
+
+    def __init__(self, process: "Process", coroutine: Coroutine[Any, Any, None]) -> None:
+        self.process: Final = process
+        self._coroutine: Final = coroutine
+        self.done = False
+        self.error: Exception | None = None
+
+    def step(self) -> None:
+        """Run to the next turn."""
+        try:
+            self._coroutine.send(None)
+        except StopIteration:
+            self.done = True
+        except Exception as error:  # noqa: BLE001  # whoever joins the task gets it
+            self.done, self.error = True, error
+
+    def kill(self) -> None:
+        """End it where it stands, as SIGKILL does."""
+        self.done = True
+        self._coroutine.close()
+
+    async def join(self) -> None:
+        """Wait for the end and raise what it raised."""
+        while not self.done:
+            await turn()
+        if self.error is not None:
+            raise self.error
+
+
+class Process:
+    """Tasks that crash and pause together."""
+
+    def __init__(self, name: str) -> None:
+        self.name: Final = name
+        self.tasks: list[Task] = []
+        self.paused_until = 0
+        self.alive = True
+
+
+class Scheduler:
+    """Takes one step of one runnable task at a time; `now_ms` is the broker's clock."""
+
+    def __init__(self, random: Random, *, start_ms: int = 1_800_000_000_000) -> None:
+        self.random: Final = random
+        self.now_ms = start_ms
+        self.steps = 0
+        self.processes: list[Process] = []
+        self._later: list[tuple[int, Step]] = []
+
+    def process(self, name: str) -> Process:
+        """A new process."""
+        started = Process(name)
+        self.processes.append(started)
+        return started
+
+    def spawn(self, process: Process, coroutine: Coroutine[Any, Any, None]) -> Task:
+        """A new task of a process."""
+        task = Task(process, coroutine)
+        process.tasks.append(task)
+        return task
+
+    def later(self, steps: int, action: Step) -> None:
+        """Do something that belongs to no process after so many steps."""
+        self._later.append((self.steps + steps, action))
+
+    def pause(self, process: Process, steps: int) -> None:
+        """SIGSTOP now, SIGCONT after so many steps."""
+        process.paused_until = self.steps + steps
+
+    def crash(self, process: Process) -> None:
+        """SIGKILL."""
+        process.alive = False
+        for task in process.tasks:
+            if not task.done:
+                task.kill()
+        process.tasks.clear()
+        self.processes.remove(process)
+
+    def step(self) -> bool:
+        """Run one task to its next turn; False when nothing can run."""
+        self.steps += 1
+        self.now_ms += self.random.randrange(3)
+        self._run_due()
+        runnable = self._runnable()
+        if not runnable:
+            return False
+        task = runnable[self.random.randrange(len(runnable))]
+        task.step()
+        if task.done:
+            task.process.tasks.remove(task)
+        return True
+
+    def _run_due(self) -> None:
+        due = [action for at, action in self._later if at <= self.steps]
+        if due:
+            self._later = [each for each in self._later if each[0] > self.steps]
+            for action in due:
+                action()
+
+    def _runnable(self) -> list[Task]:
+        return [
+            task
+            for process in self.processes
+            if process.paused_until <= self.steps
+            for task in process.tasks
+        ]
