@@ -6,7 +6,22 @@ for what it does not do. Times are seconds, as Prometheus wants them; money is i
 Dashboards and alerts may name only what stands here (tests/architecture).
 """
 
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram, start_http_server
+import threading
+from collections.abc import Callable, Iterable
+from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import (
+    REGISTRY,
+    Counter,
+    Gauge,
+    Histogram,
+    make_wsgi_app,  # pyright: ignore[reportUnknownVariableType]
+)
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 _APPEND_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 _REQUEST_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5)
@@ -209,10 +224,44 @@ TOPIC_END_OFFSET = Gauge(
 )
 
 
-def serve(port: int) -> None:
-    """Export this process's metrics on `port` in a thread of its own; 0 means not at all."""
+_EXPOSITION: "WSGIApplication" = make_wsgi_app()  # pyright: ignore[reportUnknownVariableType]
+Page = Callable[[], bytes]
+_PAGES: dict[str, Page] = {"/health/live": lambda: b'{"status":"ok"}'}
+
+
+def add_page(path: str, page: Page) -> None:
+    """Serve JSON at `path` of the metrics port too.
+
+    It is made in the serving thread, so it may only read what is replaced as a whole.
+    """
+    _PAGES[path] = page
+
+
+def serve(port: int, host: str = "127.0.0.1") -> None:
+    """Export this process's metrics on `port` in a thread of its own; 0 means not at all.
+
+    GET /metrics is for Prometheus, /health/live for probes, and what `add_page` added.
+    """
     if port:
-        start_http_server(port)
+        site = make_server(host, port, _site, _Server, _Quiet)
+        threading.Thread(target=site.serve_forever, name="metrics", daemon=True).start()
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base's name
+        """Say nothing: probes and scrapes are no news."""
+
+
+def _site(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    page = _PAGES.get(environ["PATH_INFO"])
+    if page is None:
+        return _EXPOSITION(environ, start_response)
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [page()]
 
 
 def names() -> frozenset[str]:
