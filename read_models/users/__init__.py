@@ -1,0 +1,1 @@
+"""Users: who exists, with what is personal as ciphertext only."""

@@ -1,0 +1,49 @@
+"""From identity's events to one row per user; ciphertexts are stored as they come."""
+
+from collections.abc import Mapping, Sequence
+
+from read_models.users.table import USERS
+from runtime.projection import TableSpec
+from runtime.table import Change, Put, Row
+from schemas.codec import Codec, Message
+from schemas.envelope import Recorded
+from schemas.identity import EVENTS, Ciphertext, ProfileUpdated, User, UserRegistered
+from schemas.topics import IDENTITY_JOURNAL
+
+
+class UsersProjection:
+    """The `Projection` of users."""
+
+    name: str = "users"
+    journals: Mapping[str, Codec] = {IDENTITY_JOURNAL: EVENTS}
+    tables: Sequence[TableSpec] = (USERS,)
+
+    def project(self, event: Message, recorded: Recorded) -> Sequence[Change]:
+        """The user after the event, with its entity's version."""
+        match event:
+            case UserRegistered() | ProfileUpdated():
+                return (Put(USERS.name, _row(event.user, recorded.entity_version)),)
+            case _:
+                return ()
+
+
+def _row(user: User, version: int) -> Row:
+    return {
+        "user_id": user.user_id,
+        "username_hmac": user.username_hmac,
+        "email_hmac": user.email_hmac,
+        "profile": _stored(user.profile),
+        "marketing_emails_consent": user.marketing_emails_consent,
+        "role": user.role,
+        "created_at_ms": user.created_at_ms,
+        "updated_at_ms": user.updated_at_ms,
+        "version": version,
+    }
+
+
+def _stored(ciphertext: Ciphertext) -> Row:
+    return {
+        "key_id": ciphertext.key_id,
+        "nonce": ciphertext.nonce,
+        "bytes": ciphertext.bytes,
+    }

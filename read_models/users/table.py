@@ -1,0 +1,7 @@
+"""The table of users, by user id."""
+
+from typing import Final
+
+from runtime.projection import TableSpec
+
+USERS: Final = TableSpec("users", "user_id")
