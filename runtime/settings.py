@@ -18,11 +18,14 @@ class Settings(BaseSettings):
     namespace: str = Field("", pattern=r"^[a-z0-9-]{0,40}$")
     """Prefix of every topic, group and table, so that several systems share the servers."""
     state_dir: Path = Path(".cnop")
+    jars_dir: Path | None = None
+    """Where the local servers' jars lie; `<state_dir>/jars` when not set."""
     secrets_dir: Path | None = None
     """Where keys lie, each in a file; `<state_dir>/secrets` when not set."""
     partitions: int | None = Field(None, ge=1, le=64)
     """Partitions of inboxes and journals when topics are created; the registry's when not set."""
     log_level: str = "INFO"
+    metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
     """Port of /metrics; 0 means none."""
     gateway_host: str = "127.0.0.1"
@@ -30,6 +33,15 @@ class Settings(BaseSettings):
     command_deadline_ms: int = 2_000
     access_token_s: int = 900
     verdict_cache_s: float = 5.0
+    feed_speed: float = Field(1.0, ge=1, le=100)
+    """How many times faster than recorded the feed runs."""
+    feed_seed: int = 1
+    """Seed of the simulated markets."""
+
+    @property
+    def jars(self) -> Path:
+        """The directory of the local servers' jars."""
+        return self.jars_dir or self.state_dir / "jars"
 
     @property
     def secrets(self) -> Path:
