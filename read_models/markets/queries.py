@@ -1,0 +1,127 @@
+"""What the gateway may ask about assets, markets and prices; needs no account, so no head."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import msgspec
+
+from read_models.markets.descriptions import DESCRIPTIONS, Description
+from read_models.markets.projection import CONCERNS
+from read_models.markets.table import MARKETS, QUOTE, TABLES, TERMS
+from runtime.table import Readable, Row
+from schemas.accounts import CASH
+from schemas.markets import Quote, Rules
+
+__all__ = (
+    "CONCERNS",
+    "TABLES",
+    "Asset",
+    "Description",
+    "Market",
+    "Price",
+    "asset",
+    "list_assets",
+    "market",
+    "price_e8",
+    "prices",
+)
+
+_UNRANKED: Final = 1_000_000
+
+
+class Price(NamedTuple):
+    """The last price of an asset in USD, and the broker time it was quoted at."""
+
+    price_e8: int
+    time_ms: int
+    simulated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Market:
+    """A market's terms and its newest quote, where it has one."""
+
+    symbol: str
+    asset: str
+    rules: Rules
+    is_open: bool
+    quote: Quote | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """An asset that is described or traded, or both."""
+
+    asset_id: str
+    description: Description | None
+    market: Market | None
+
+
+async def list_assets(table: Readable) -> tuple[Asset, ...]:
+    """Every asset by its rank, those without one last; two requests."""
+    terms = await table.query(MARKETS.name, {"kind": TERMS})
+    quotes = {row["symbol"]: row for row in await table.query(MARKETS.name, {"kind": QUOTE})}
+    traded = (_market(row, quotes.get(row["symbol"])) for row in terms)
+    return tuple(sorted(_assets(traded), key=_rank))
+
+
+async def asset(table: Readable, asset_id: str) -> Asset | None:
+    """The asset, or None when it is neither described nor traded."""
+    described = DESCRIPTIONS.get(asset_id)
+    traded = await market(table, _symbol(asset_id))
+    if described is None and traded is None:
+        return None
+    return Asset(asset_id=asset_id, description=described, market=traded)
+
+
+async def market(table: Readable, symbol: str) -> Market | None:
+    """The market, or None when it was never listed; one request."""
+    keys = [{"kind": kind, "symbol": symbol} for kind in (TERMS, QUOTE)]
+    terms, quote = await table.batch_get(MARKETS.name, keys)
+    return None if terms is None else _market(terms, quote)
+
+
+async def price_e8(table: Readable, asset_id: str) -> int | None:
+    """The last price in USD, or None when it was never quoted."""
+    row = await table.get(MARKETS.name, {"kind": QUOTE, "symbol": _symbol(asset_id)})
+    return None if row is None else _price(row).price_e8
+
+
+async def prices(table: Readable) -> Mapping[str, Price]:
+    """The last price of every asset that was ever quoted; one request."""
+    rows = await table.query(MARKETS.name, {"kind": QUOTE})
+    return {row["symbol"].removesuffix(f"-{CASH}"): _price(row) for row in rows}
+
+
+def _assets(traded: Iterable[Market]) -> list[Asset]:
+    markets = {each.asset: each for each in traded}
+    ids = [*DESCRIPTIONS, *(each for each in markets if each not in DESCRIPTIONS)]
+    return [
+        Asset(asset_id=each, description=DESCRIPTIONS.get(each), market=markets.get(each))
+        for each in ids
+    ]
+
+
+def _rank(found: Asset) -> tuple[int, str]:
+    rank = found.description.market_cap_rank if found.description else None
+    return (_UNRANKED if rank is None else rank, found.asset_id)
+
+
+def _symbol(asset_id: str) -> str:
+    return f"{asset_id}-{CASH}"
+
+
+def _market(terms: Row, quote: Row | None) -> Market:
+    return Market(
+        symbol=terms["symbol"],
+        asset=terms["asset"],
+        rules=msgspec.convert(terms["rules"], Rules),
+        is_open=terms["is_open"],
+        quote=None if quote is None else msgspec.convert(quote["quote"], Quote),
+    )
+
+
+def _price(row: Row) -> Price:
+    quote = msgspec.convert(row["quote"], Quote)
+    return Price(quote.last_e8, quote.time_ms, quote.simulated)
