@@ -1,6 +1,8 @@
 """Creates what the system needs before it starts: topics and tables."""
 
 import asyncio
+import importlib
+import pkgutil
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -9,17 +11,18 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from runtime import dynamodb
+from runtime.devstack.errors import CannotStart
 from runtime.errors import Unavailable
+from runtime.projection import TableSpec
+from runtime.security.vault import VAULT
 from runtime.settings import Settings
 from schemas.topics import TOPICS, Topic
 
 _BY_CONTEXT: Final = (".commands", ".journal", ".snapshots")
+_READ_MODELS: Final = "read_models"
 _READY_S_MAX: Final = 60.0
 _POLL_S: Final = 0.05
-
-
-class TopicsDiffer(Exception):  # noqa: N818  # named by what is wrong
-    """A topic exists with another number of partitions, which cannot be changed afterwards."""
 
 
 def partitions_of(topic: Topic, settings: Settings) -> int:
@@ -36,7 +39,7 @@ async def create_topics(settings: Settings, topics: Sequence[Topic] = TOPICS) ->
 
     Raises:
         Unavailable: the broker does not answer or did not elect leaders in time.
-        TopicsDiffer: one exists with another number of partitions.
+        CannotStart: one exists with another number of partitions.
     """
     wanted = {settings.topic(each.name): partitions_of(each, settings) for each in topics}
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
@@ -60,6 +63,28 @@ async def delete_topics(settings: Settings, topics: Iterable[Topic] = TOPICS) ->
         await admin.delete_topics([settings.topic(each.name) for each in topics])
     finally:
         await admin.close()
+
+
+def table_specs() -> tuple[TableSpec, ...]:
+    """The tables of the vault and of every read model, found by name: `read_models.*.table`."""
+    found = {VAULT.name: VAULT}
+    package = importlib.import_module(_READ_MODELS)
+    for each in pkgutil.iter_modules(package.__path__):
+        if each.ispkg:
+            module = importlib.import_module(f"{_READ_MODELS}.{each.name}.table")
+            specs = (value for value in vars(module).values() if isinstance(value, TableSpec))
+            found |= {spec.name: spec for spec in specs}
+    return tuple(found.values())
+
+
+async def create_all_tables(settings: Settings) -> None:
+    """Create the tables that are missing; idempotent.
+
+    Raises:
+        Unavailable: DynamoDB does not answer.
+    """
+    async with dynamodb.open_dynamodb(settings) as client:
+        await dynamodb.create_tables(client, settings, table_specs())
 
 
 async def _create(
@@ -99,7 +124,7 @@ def _leaderless(described: Sequence[dict[str, Any]], wanted: dict[str, int]) -> 
     for each in described:
         name, partitions = each["topic"], each["partitions"]
         if partitions and len(partitions) != wanted[name]:
-            raise TopicsDiffer(
+            raise CannotStart(
                 f"Topic {name} has {len(partitions)} partitions, {wanted[name]} are asked for; "
                 "partitions of a journal cannot change: unset CNOP_PARTITIONS, or drop the data."
             )

@@ -15,6 +15,11 @@ class Server(Protocol):
     name: str
 
     @property
+    def port(self) -> int:
+        """The port on the loopback where it listens."""
+        ...
+
+    @property
     def pid(self) -> int | None:
         """Its process, when it is one of this machine."""
         ...

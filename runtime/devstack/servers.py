@@ -1,6 +1,7 @@
 """Kafka (KRaft, one node) and DynamoDB Local as local JVM processes."""
 
 import asyncio
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -220,6 +221,8 @@ class DynamoServer(JvmServer):
 
 async def kafka_answers(bootstrap: str) -> bool:
     """Whether a broker is there that serves admin requests and finds group coordinators."""
+    if not await asyncio.to_thread(_listens, bootstrap):
+        return False
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=5_000)
     try:
         await admin.start()
@@ -234,6 +237,15 @@ async def kafka_answers(bootstrap: str) -> bool:
 async def dynamodb_answers(endpoint: str) -> bool:
     """Whether a DynamoDB endpoint answers HTTP; an unsigned request gets a 400 from it."""
     return await asyncio.to_thread(_http_answers, endpoint)
+
+
+def _listens(bootstrap: str) -> bool:
+    host, _, port = bootstrap.split(",", maxsplit=1)[0].rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=2).close()
+    except OSError:
+        return False
+    return True
 
 
 def _http_answers(endpoint: str) -> bool:

@@ -1,0 +1,78 @@
+"""Every process of the system: what it runs, and how the local stack runs it.
+
+The targets are names, loaded when a process starts: runtime imports nothing above it.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+METRICS_BASE: Final = 9464
+"""The gateway's metrics port; each other process has one of its own above it."""
+_GATEWAYS_MAX: Final = 8
+
+
+class Process(NamedTuple):
+    """One kind of process; `target` is a FastStream application or an async function."""
+
+    name: str
+    target: str
+    command: tuple[str, ...]
+    """Arguments of `cnop` that start it."""
+
+
+def _worker(name: str, target: str) -> Process:
+    return Process(name, target, ("worker", name))
+
+
+WORKERS: Final = (
+    _worker("identity", "consumers.identity.app:app"),
+    _worker("accounts", "consumers.accounts.app:app"),
+    _worker("markets", "consumers.markets.app:app"),
+    _worker("auth", "consumers.auth.app:app"),
+    _worker("auditor", "consumers.auditor.app:app"),
+    _worker("read-models", "read_models.app:app"),
+)
+PRODUCERS: Final = (
+    Process("feed", "producers.feed:main", ("feed",)),
+    Process("clock", "producers.clock:main", ("clock",)),
+)
+TARGETS: Final = {each.name: each.target for each in (*WORKERS, *PRODUCERS)}
+GATEWAY: Final = "gateway.app:app"
+
+
+class Planned(NamedTuple):
+    """A process to be run: its name in this stack, its command, ports (0 means none)."""
+
+    name: str
+    command: Sequence[str]
+    port: int = 0
+    metrics_port: int = 0
+
+
+def plan(gateway_ports: Sequence[int], *, metrics_base: int = METRICS_BASE) -> tuple[Planned, ...]:
+    """What a stack runs, in the order in which it is started; one gateway per given port.
+
+    A port may be named several times: those gateways share it.
+    """
+    offset = _GATEWAYS_MAX
+    others = [
+        Planned(
+            each.name, _cnop(*each.command), metrics_port=metrics_base and metrics_base + offset + n
+        )
+        for n, each in enumerate((*WORKERS, *PRODUCERS))
+    ]
+    gateways = [
+        Planned(
+            f"gateway-{n + 1}",
+            _cnop("gateway", "--port", str(port)),
+            port=port,
+            metrics_port=metrics_base and metrics_base + n,
+        )
+        for n, port in enumerate(gateway_ports)
+    ]
+    return (*others, *gateways)
+
+
+def _cnop(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "runtime.cli", *arguments]

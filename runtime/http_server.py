@@ -1,0 +1,65 @@
+"""Serves the gateway with uvicorn on a port that several processes may share."""
+
+import asyncio
+import logging
+import signal
+import socket
+from types import FrameType
+from typing import Final
+
+import uvicorn
+import uvloop
+
+from runtime import logs, metrics
+from runtime.devstack.processes import GATEWAY
+from runtime.process import end_if_stuck, mark_ready
+from runtime.settings import settings
+
+_BACKLOG: Final = 2_048
+_GRACE_S: Final = 5
+_log: Final = logging.getLogger(__name__)
+
+
+class _Server(uvicorn.Server):
+    """Tells the supervisor when it serves, and ends itself when stopping takes too long."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.should_exit:
+            mark_ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        end_if_stuck()
+        super().handle_exit(sig, frame)
+
+
+def serve(host: str, port: int) -> int:
+    """Serve the gateway until SIGTERM or SIGINT; the exit code."""
+    logs.configure("gateway", settings().log_level)
+    metrics.serve(settings().metrics_port, host=settings().metrics_host)
+    server = _Server(
+        uvicorn.Config(
+            GATEWAY,
+            http="httptools",
+            lifespan="on",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_S,
+        )
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again when it is done
+        signal.signal(number, signal.SIG_IGN)
+    with _listen(host, port) as listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as run:
+        run.run(server.serve([listener]))
+    return 0 if server.started else 1
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind((host, port))
+    listener.listen(_BACKLOG)
+    _log.info("listening on http://%s:%d", host, port)
+    return listener
