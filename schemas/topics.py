@@ -42,7 +42,7 @@ class Topic:
     retention_ms: int = _FOR_EVER
     cleanup: Cleanup = "delete"
     timestamps: TimestampType = "LogAppendTime"
-    max_message_bytes: int = 1_048_576
+    max_message_bytes: int = 4 * 1_048_576
 
     def config(self) -> dict[str, str]:
         """The topic's Kafka configuration (T2)."""
@@ -179,8 +179,7 @@ def _dead_letters(topic: Topic) -> Topic:
         writers=topic.readers,
         readers=("operators",),
         retention_ms=30 * _DAY_MS,
-        max_message_bytes=2 * 1_048_576,
-    )
+        )
 
 
 TOPICS: Final = (

@@ -59,6 +59,7 @@ class Writer(Generic[S]):
         self._snapshots: Final[Place] = (snapshots_of(context.name), number)
         self._publishing: Awaitable[None] | None = None
         self._round_from = 0
+        self.is_writing = False
         self.partition: Partition[S]
 
     # --- start -----------------------------------------------------------------------------
@@ -70,15 +71,18 @@ class Writer(Generic[S]):
             Fenced: somebody else claimed in between.
             Halted: inbox and journal do not fit together.
         """
-        counts = {each.name: 0 for each in TOPICS}
-        for topic in counts:
-            counts[topic] = await self._log.partitions(topic)
-        partition = self.partition = await self._restore(counts.__getitem__)
+        partitions = {
+            each.name: await self._log.partitions(each.name)
+            for each in TOPICS
+            if self._context.name in each.writers
+        }
+        partition = self.partition = await self._restore(partitions.__getitem__)
         await self._check_inbox(partition)
         await self._commit_hint(partition.source_offset + 1)
         await self._claim(partition)
         await self._send_again(partition)
         self._round_from = partition.next_offset
+        self.is_writing = True
 
     async def _restore(self, partitions_of: Callable[[str], int]) -> Partition[S]:
         loaded = await self._read_snapshots()
@@ -114,15 +118,15 @@ class Writer(Generic[S]):
             partition.replay(record)
 
     async def _records(self, place: Place, offset: int, end: int) -> AsyncIterator[Record]:
-        for _ in range(_READS_EMPTY_MAX):
-            while records := await self._log.read(place, offset, wait_ms=_READ_MS):
-                for record in records:
-                    yield record
-                offset = records[-1].offset + 1
-                if offset >= end:
-                    return
-            if offset >= end:
-                return
+        empty = 0
+        while offset < end and empty < _READS_EMPTY_MAX:
+            records = await self._log.read(place, offset, wait_ms=_READ_MS)
+            for record in records:
+                yield record
+            offset = records[-1].offset + 1 if records else offset
+            empty = 0 if records else empty + 1
+        if offset >= end:
+            return
         raise Unavailable(f"{place} gives nothing from {offset} on, its end is {end}")
 
     async def _check_inbox(self, partition: Partition[S]) -> None:

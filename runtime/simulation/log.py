@@ -1,7 +1,8 @@
 """The log in memory: partitions with broker time, and appends that fail in every way they can."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Generator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import Final, NamedTuple
 
 from runtime.errors import Unavailable
@@ -86,7 +87,8 @@ class MemoryLog:
         if offset > len(there):
             raise Unavailable(f"{place} has no offset {offset}")
         count = self._scheduler.random.choice((1, 2, 5, 100))
-        return [each for each in there[offset : offset + count] if each.key != _COMPACTED]
+        kept = (each for each in there[offset:] if each.key != _COMPACTED)
+        return list(islice(kept, count))
 
     async def append(self, place: Place, batch: Batch) -> int:
         """Append, or fail before, after, or with the batch landing later."""
@@ -109,7 +111,7 @@ class MemoryLog:
             self._scheduler.spawn(self._process, self._publish(place, each))
             for place, each in batches.items()
         ]
-        return _join(tasks)
+        return _Joined(tasks)
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -126,6 +128,12 @@ class MemoryLog:
         return probability > 0 and self._scheduler.random.random() < probability
 
 
-async def _join(tasks: Sequence[Task]) -> None:
-    for task in tasks:
-        await task.join()
+class _Joined:
+    """Awaits every task; nothing happens when nobody does."""
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self._tasks: Final = tasks
+
+    def __await__(self) -> Generator[None, None, None]:
+        for task in self._tasks:
+            yield from task.join().__await__()

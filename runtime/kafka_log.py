@@ -1,0 +1,155 @@
+"""The protocol's log on Kafka: one producer and one group-less consumer for each life (W5)."""
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Final, Self, TypeVar
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+
+from runtime.errors import Halted, InvariantBroken, Unavailable
+from runtime.log import Batch, Place, Record
+from runtime.settings import Settings
+
+T = TypeVar("T")
+
+BATCH_BYTES_MAX: Final = 3 * 1_048_576
+"""aiokafka's bound of a record batch; above the writer's cut, below the topics' limit (W4)."""
+_ANSWER_S_MAX: Final = 5.0
+_READ_RECORDS_MAX: Final = 500
+
+
+class KafkaLog:
+    """One life's clients; nothing of them is shared with another life."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings: Final = settings
+        self._producer: Final = AIOKafkaProducer(
+            bootstrap_servers=settings.kafka_bootstrap,
+            enable_idempotence=True,
+            acks="all",
+            max_batch_size=BATCH_BYTES_MAX,
+            max_request_size=BATCH_BYTES_MAX + 65_536,
+            request_timeout_ms=int(_ANSWER_S_MAX * 1000),
+            retry_backoff_ms=20,
+        )
+        self._consumer: Final = AIOKafkaConsumer(
+            bootstrap_servers=settings.kafka_bootstrap,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            retry_backoff_ms=20,
+            request_timeout_ms=int(_ANSWER_S_MAX * 1000),
+        )
+        self._reading: TopicPartition | None = None
+        self._position = -1
+
+    @classmethod
+    async def open(cls, settings: Settings) -> Self:
+        """Connect.
+
+        Raises:
+            Unavailable: no broker answers.
+        """
+        log = cls(settings)
+        try:
+            await _answered(log._producer.start())
+            await _answered(log._consumer.start())
+        except BaseException:
+            await log.close()
+            raise
+        return log
+
+    async def partitions(self, topic: str) -> int:
+        """How many partitions the topic has."""
+        return len(await _answered(self._producer.partitions_for(self._settings.topic(topic))))
+
+    async def start_offset(self, place: Place) -> int:
+        """The oldest offset still there."""
+        partition = self._partition(place)
+        return (await _answered(self._consumer.beginning_offsets([partition])))[partition]
+
+    async def end_offset(self, place: Place) -> int:
+        """The offset that the next record will get."""
+        partition = self._partition(place)
+        return (await _answered(self._consumer.end_offsets([partition])))[partition]
+
+    async def read(self, place: Place, offset: int, *, wait_ms: int = 0) -> Sequence[Record]:
+        """Records from `offset` on; the consumer follows one place at a time.
+
+        Raises:
+            Halted: the offset is not there (any more).
+        """
+        partition = self._partition(place)
+        if self._reading != partition:
+            self._consumer.assign([partition])
+            self._reading, self._position = partition, -1
+        if self._position != offset:
+            self._consumer.seek(partition, offset)
+            self._position = offset
+        try:
+            fetched = await self._consumer.getmany(
+                partition, timeout_ms=wait_ms, max_records=_READ_RECORDS_MAX
+            )
+        except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
+            raise Halted(f"{place} has no offset {offset}: {error!r}") from error
+        except KafkaError as error:
+            raise Unavailable(f"read of {place}: {error!r}") from error
+        records = [
+            Record(each.offset, each.timestamp, each.key, each.value, each.headers)
+            for each in fetched.get(partition, ())
+        ]
+        if records:
+            self._position = records[-1].offset + 1
+        return records
+
+    async def append(self, place: Place, batch: Batch) -> int:
+        """Append as one record batch and return its base offset."""
+        topic, partition = self._partition(place)
+        builder = self._producer.create_batch()
+        for record in batch:
+            if (
+                builder.append(
+                    timestamp=None, key=record.key, value=record.value, headers=record.headers
+                )
+                is None
+            ):
+                raise InvariantBroken(f"a batch for {place} is over {BATCH_BYTES_MAX} bytes")
+        builder.close()
+        sending = await _answered(self._producer.send_batch(builder, topic, partition=partition))
+        acknowledged = await _answered(asyncio.shield(sending))
+        if acknowledged is None or acknowledged.offset < 0:
+            raise Unavailable(f"append to {place} was acknowledged without an offset")
+        return acknowledged.offset
+
+    def publish(self, batches: Mapping[Place, Sequence[Batch]]) -> Awaitable[None]:
+        """Append each place's batches in order, the places side by side."""
+        return asyncio.ensure_future(self._publish(batches))
+
+    async def close(self) -> None:
+        """Stop both clients; one that does not stop in time ends the process (W5)."""
+        try:
+            async with asyncio.timeout(_ANSWER_S_MAX):
+                await asyncio.gather(self._producer.stop(), self._consumer.stop())
+        except TimeoutError as error:
+            raise InvariantBroken("a fenced Kafka client does not stop") from error
+
+    async def _publish(self, batches: Mapping[Place, Sequence[Batch]]) -> None:
+        await asyncio.gather(
+            *(self._publish_in_order(place, each) for place, each in batches.items())
+        )
+
+    async def _publish_in_order(self, place: Place, batches: Sequence[Batch]) -> None:
+        for batch in batches:
+            await self.append(place, batch)
+
+    def _partition(self, place: Place) -> TopicPartition:
+        return TopicPartition(self._settings.topic(place[0]), place[1])
+
+
+async def _answered(awaitable: Awaitable[T]) -> T:
+    try:
+        async with asyncio.timeout(_ANSWER_S_MAX):
+            return await awaitable
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise Unavailable(repr(error)) from error
