@@ -1,0 +1,1 @@
+"""Read model activity: the money movements and executions of an account."""

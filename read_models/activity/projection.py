@@ -1,0 +1,58 @@
+"""Events that moved money as rows: a deposit, a withdrawal, or a trade with its fee."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from read_models.activity.table import ACTIVITY, TABLES, asset_fill_of, fill_of
+from read_models.heads import HOUSE_PREFIX, head_of
+from runtime.projection import TableSpec
+from runtime.table import Change, Put
+from schemas.accounts import EVENTS, FundsDeposited, FundsWithdrawn, OrderTraded
+from schemas.codec import Codec, Message
+from schemas.envelope import Recorded
+from schemas.topics import ACCOUNTS_JOURNAL
+
+CONCERNS: Final = frozenset({FundsDeposited.TYPE, FundsWithdrawn.TYPE, OrderTraded.TYPE})
+
+
+class ActivityProjection:
+    """One row per event; its sort key is the number of its last money movement."""
+
+    name = "activity"
+    journals: Mapping[str, Codec] = {ACCOUNTS_JOURNAL: EVENTS}
+    tables: Sequence[TableSpec] = TABLES
+
+    def project(self, event: Message, recorded: Recorded) -> Sequence[Change]:
+        """The row of the event."""
+        match event:
+            case FundsDeposited():
+                row = _moved("deposit", event.transaction_id, event.amount_e8)
+            case FundsWithdrawn():
+                row = _moved("withdraw", event.transaction_id, -event.amount_e8)
+            case OrderTraded() if not event.account_id.startswith(HOUSE_PREFIX):
+                row = _traded(event, recorded.entity_version)
+            case _:
+                return ()
+        row |= {"account_id": event.account_id, "sequence": event.transactions}
+        return (Put(ACTIVITY.name, row | head_of(recorded)),)
+
+
+def _moved(kind: str, transaction_id: str, amount_e8: int) -> dict[str, Any]:
+    return {"kind": kind, "transaction_id": transaction_id, "amount_e8": amount_e8}
+
+
+def _traded(event: OrderTraded, version: int) -> dict[str, Any]:
+    order = event.order
+    return msgspec.structs.asdict(event.execution) | {
+        "kind": "trade",
+        "order_id": order.order_id,
+        "asset": order.asset,
+        "side": order.side,
+        "fill": fill_of(order.number, version),
+        "asset_fill": asset_fill_of(order.asset, version),
+    }
+
+
+PROJECTION: Final = ActivityProjection()

@@ -1,0 +1,106 @@
+"""The projectors' process: FastStream batch subscribers that hand journals to projections.
+
+Runs every read model, or those named in CNOP_READ_MODELS (a comma list).
+"""
+
+import logging
+import os
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Final
+
+from aiokafka import TopicPartition
+from faststream import AckPolicy, FastStream
+from faststream.kafka import KafkaBroker, KafkaMessage
+
+from runtime.dynamodb import DynamoTable, create_tables, open_dynamodb
+from runtime.projecting import Lanes
+from runtime.projection import Projection
+from runtime.projector import Projector
+from runtime.settings import Settings, settings
+from runtime.table import Table
+
+READ_MODELS: Final = ("orders", "portfolio", "activity", "commands", "users", "markets")
+_POLL_MS: Final = 10
+_RECORDS_MAX: Final = 2_000
+
+
+def projections(names: Iterable[str]) -> tuple[Projection, ...]:
+    """The projections of these read models: `PROJECTION` of their modules."""
+    modules = [f"read_models.{each}.projection" for each in names]
+    return tuple(import_module(each).PROJECTION for each in modules if find_spec(each))
+
+
+def read_models_app(config: Settings, chosen: Sequence[Projection]) -> FastStream:
+    """The application that keeps the chosen read models' tables."""
+    logger = logging.getLogger("faststream")
+    broker = KafkaBroker(config.kafka_bootstrap, allow_auto_create_topics=False, logger=logger)
+    store: list[Table] = []
+    lanes = [_subscribe(broker, config, each, store) for each in chosen]
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            client = await stack.enter_async_context(open_dynamodb(config))
+            specs = [spec for each in chosen for spec in each.tables]
+            await create_tables(client, config, specs)
+            unpinned = DynamoTable(client, config)
+            pinned = {each.name: await unpinned.generation(each.name) for each in specs}
+            store.append(DynamoTable(client, config, pinned=pinned))
+            for each in lanes:
+                stack.push_async_callback(each.stop)
+            yield
+
+    return FastStream(broker, lifespan=lifespan, logger=logger)
+
+
+def group_of(config: Settings, projection: Projection) -> str:
+    """The consumer group of a read model."""
+    return f"{config.namespace}read-model-{projection.name}"
+
+
+def _subscribe(
+    broker: KafkaBroker, config: Settings, projection: Projection, store: Sequence[Table]
+) -> Lanes:
+    journals = {config.topic(each): each for each in projection.journals}
+
+    def projector(place: TopicPartition) -> Projector:
+        return Projector(projection, journals[place.topic], place.partition, store[0])
+
+    lanes = Lanes(lambda: subscriber.consumer, projector)
+    subscriber = broker.subscriber(
+        *journals,
+        group_id=group_of(config, projection),
+        batch=True,
+        batch_timeout_ms=_POLL_MS,
+        max_records=_RECORDS_MAX,
+        ack_policy=AckPolicy.MANUAL,  # the checkpoint is the acknowledgement
+        auto_offset_reset="earliest",
+        listener=lanes,
+        parser=_unparsed,
+        decoder=_undecoded,
+        title=f"read-model-{projection.name}",
+    )
+
+    @subscriber
+    async def project(message: KafkaMessage) -> None:
+        lanes.offer(message.raw_message)
+
+    return lanes
+
+
+async def _unparsed(records: Any) -> KafkaMessage:  # noqa: ANN401  # FastStream's raw batch
+    """Leave headers and bodies alone: the projector reads what it needs."""
+    return KafkaMessage(raw_message=records, body=b"", consumer=None)
+
+
+async def _undecoded(message: KafkaMessage) -> bytes:
+    return message.body
+
+
+app: Final = read_models_app(
+    settings(),
+    projections(filter(None, os.environ.get("CNOP_READ_MODELS", ",".join(READ_MODELS)).split(","))),
+)

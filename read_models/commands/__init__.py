@@ -1,0 +1,1 @@
+"""Read model commands: what became of a client's command."""

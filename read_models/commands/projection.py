@@ -1,0 +1,129 @@
+"""Final outcomes of client commands as rows; what came before the end, and repeats, are none."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from read_models.commands.table import COMMANDS, TABLES
+from runtime.projection import TableSpec
+from runtime.table import Change, Put
+from schemas import accounts, identity, journal
+from schemas.accounts import Order, OrderType, TimeInForce
+from schemas.codec import Codec, Message, encode
+from schemas.envelope import Recorded
+from schemas.topics import ACCOUNTS_JOURNAL, IDENTITY_JOURNAL
+
+KEY_REUSED: Final = "idempotency-key-reused"
+"""A refusal of another body under the id of a command whose own outcome stands."""
+
+SUCCEEDED: Final = "succeeded"
+REFUSED: Final = "refused"
+
+_Ended = (
+    accounts.OrderFilled | accounts.OrderCanceled | accounts.OrderExpired | accounts.OrderRejected
+)
+_Simple = (
+    accounts.FundsDeposited
+    | accounts.FundsWithdrawn
+    | accounts.CommandRefused
+    | identity.UserRegistered
+    | identity.RegistrationRejected
+    | identity.ProfileUpdated
+    | identity.CommandRefused
+    | identity.SessionEnded
+    | journal.CommandRefused
+    | journal.CommandDiscarded
+)
+_REFUSALS: Final = (
+    accounts.CommandRefused,
+    accounts.OrderRejected,
+    identity.RegistrationRejected,
+    identity.CommandRefused,
+    journal.CommandRefused,
+    journal.CommandDiscarded,
+)
+_NEVER_REST: Final = frozenset({TimeInForce.IOC, TimeInForce.FOK})
+
+CONCERNS: Final = frozenset(
+    each.TYPE for each in (accounts.OrderAccepted, *_Ended.__args__, *_Simple.__args__)
+)
+
+
+class CommandsProjection:
+    """One row per command, written once."""
+
+    name = "commands"
+    journals: Mapping[str, Codec] = {
+        ACCOUNTS_JOURNAL: accounts.EVENTS,
+        IDENTITY_JOURNAL: identity.EVENTS,
+    }
+    tables: Sequence[TableSpec] = TABLES
+
+    def project(self, event: Message, recorded: Recorded) -> Sequence[Change]:
+        """The rows of the commands that the event is the outcome of."""
+        return tuple(
+            Put(COMMANDS.name, _row(command_id, event, recorded))
+            for command_id in _finished(event, recorded)
+        )
+
+
+def _finished(event: Message, recorded: Recorded) -> tuple[str, ...]:
+    waiting = client_command(recorded)
+    match event:
+        case accounts.OrderAccepted(order=order):
+            return () if ends_at_once(order) else (order.command_id,)
+        case journal.CommandRefused():
+            return () if event.reason == KEY_REUSED else (event.command_id,)
+        case identity.SessionEnded() if event.reason is not identity.SessionEnd.SIGNED_OUT:
+            return ()
+        case _:
+            pass
+    if isinstance(event, _Ended):
+        return _ended(event.order, waiting)
+    return () if waiting is None or not isinstance(event, _Simple) else (waiting,)
+
+
+def _ended(order: Order, waiting: str | None) -> tuple[str, ...]:
+    """The command that placed the order, unless acceptance answered it, and one that canceled."""
+    is_first_answer = ends_at_once(order) or not order.number
+    placed = (order.command_id,) if is_first_answer else ()
+    return placed if waiting in (None, order.command_id) else (*placed, waiting)
+
+
+def client_command(recorded: Recorded) -> str | None:
+    """The client's command behind a record, carried by the reply route through other contexts."""
+    cause = recorded.cause
+    if cause.reply_to is not None:
+        return cause.reply_to.command_id
+    return cause.command_id if cause.source is None else None
+
+
+def ends_at_once(order: Order) -> bool:
+    """Whether the order never rests, so that its command ends only with the order."""
+    return order.order_type is OrderType.MARKET or order.time_in_force in _NEVER_REST
+
+
+def _row(command_id: str, event: Message, recorded: Recorded) -> dict[str, str | int | None]:
+    return {
+        "command_id": command_id,
+        "status": REFUSED if isinstance(event, _REFUSALS) else SUCCEEDED,
+        "event_type": recorded.event_type,
+        "body": encode(event).decode(),
+        "entity_id": recorded.entity_id,
+        "user_id": _owner(event, recorded),
+        "version": recorded.entity_version,
+        "time_ms": recorded.cause.time_ms,
+        "journal": f"{recorded.journal}/{recorded.partition}/{recorded.offset}",
+    }
+
+
+def _owner(event: Message, recorded: Recorded) -> str | None:
+    match event:
+        case identity.UserRegistered(user=user) | identity.ProfileUpdated(user=user):
+            return user.user_id
+        case identity.SessionEnded(user_id=user_id):
+            return user_id
+        case _:
+            return getattr(event, "account_id", None) or recorded.cause.user_id
+
+
+PROJECTION: Final = CommandsProjection()

@@ -1,0 +1,1 @@
+"""Read model orders: the orders of an account."""

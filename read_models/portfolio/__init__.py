@@ -1,0 +1,1 @@
+"""Read model portfolio: what an account holds."""

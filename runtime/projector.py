@@ -1,0 +1,261 @@
+"""The projector: folds one journal partition into rows, exactly once (R1, R2).
+
+`Fold` is pure; `Projector` drives it over the `Table` port. Whoever feeds records (the FastStream
+subscriber, the simulation) only has to start again at `next_offset` whenever it is told so.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Final, NamedTuple
+
+from runtime import metrics
+from runtime.errors import Halted, InvariantBroken, Unavailable
+from runtime.journal.claims import NO_EPOCH, Claims
+from runtime.log import Record
+from runtime.projection import Projection, TableSpec
+from runtime.recorded import WRITERS_OWN, epoch_of, event_of, event_type_of, recorded_of
+from runtime.table import Change, ConditionFailed, Put, Readable, Row, Table
+from schemas.codec import PoisonMessage
+from schemas.envelope import header_map
+
+CHANGES_MAX: Final = 99
+"""DynamoDB takes 100 actions in a transaction; one is the checkpoint."""
+QUIET_S: Final = 5.0
+"""How long records without rows may wait for company before their checkpoint is written."""
+
+CHECKPOINT: Final = "checkpoint"
+"""How the keys of checkpoint items begin; no row of a read model does."""
+
+Key = tuple[str, Any, Any]
+
+
+class Position(NamedTuple):
+    """The next offset to project, and the newest claim's epoch before it."""
+
+    offset: int
+    epoch: int
+
+
+_START: Final = Position(0, NO_EPOCH)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """One transaction: rows of whole records with the checkpoint behind them."""
+
+    changes: Sequence[Change]
+    checkpoint: Put
+    expected: Row | None
+    position: Position
+
+
+class Fold:
+    """Turns records into cuts, in order; each expects the checkpoint of the one before."""
+
+    def __init__(
+        self, projection: Projection, journal: str, partition: int, stored: Position | None
+    ) -> None:
+        self._projection = projection
+        self._events = projection.journals[journal]
+        self._journal = journal
+        self._partition = partition
+        self._keys = {each.name: (each.partition_key, each.sort_key) for each in projection.tables}
+        self._stored = stored
+        self._next_offset = (stored or _START).offset
+        self._claims = Claims((stored or _START).epoch)
+
+    @property
+    def position(self) -> Position:
+        """What is folded so far."""
+        return Position(self._next_offset, self._claims.epoch)
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether records are folded that no cut covers yet: they had no rows."""
+        return self.position != (self._stored or _START)
+
+    def take(self, records: Iterable[Record]) -> list[Cut]:
+        """Fold records: skip those before the position, stop at a gap (R2).
+
+        Raises:
+            Halted: a record cannot be read; going on would lose it.
+        """
+        cuts: list[Cut] = []
+        rows: dict[Key, Change] = {}
+        for record in records:
+            if record.offset > self._next_offset:
+                break
+            if record.offset < self._next_offset:
+                continue
+            try:
+                fresh = {self._key(each): each for each in self._changes(record)}
+            except Halted:
+                if self.is_ahead or rows:  # first what can be projected; it raises again
+                    break
+                raise
+            if len(rows) + sum(each not in rows for each in fresh) > CHANGES_MAX:
+                cuts.append(self._cut(rows.values()))
+                rows = {}
+            rows |= fresh
+            self._next_offset += 1
+        if rows:
+            cuts.append(self._cut(rows.values()))
+        return cuts
+
+    def settle(self) -> Cut:
+        """The cut that only moves the checkpoint."""
+        return self._cut(())
+
+    def _cut(self, changes: Iterable[Change]) -> Cut:
+        spec = self._projection.tables[0]
+        before, self._stored = self._stored, self.position
+        return Cut(
+            changes=tuple(changes),
+            checkpoint=Put(
+                spec.name, checkpoint_row(spec, self._journal, self._partition, self._stored)
+            ),
+            expected=None if before is None else before._asdict(),
+            position=self._stored,
+        )
+
+    def _changes(self, record: Record) -> Sequence[Change]:
+        headers = header_map(record.headers)
+        try:
+            event_type, epoch = event_type_of(headers), epoch_of(headers)
+            if not self._claims.admits(event_type, epoch, record.offset):  # R1
+                return ()
+            if event_type in WRITERS_OWN:
+                return ()
+            event = event_of(self._events, event_type, record.value or b"")
+            recorded = recorded_of(self._journal, self._partition, record.offset, headers)
+        except (KeyError, ValueError, PoisonMessage) as error:
+            raise Halted(f"{self._place(record.offset)} cannot be read: {error}") from error
+        changes = self._projection.project(event, recorded)
+        if len(changes) > CHANGES_MAX:
+            raise InvariantBroken(f"{self._place(record.offset)} changes {len(changes)} rows")
+        return changes
+
+    def _key(self, change: Change) -> Key:
+        row = change.row if isinstance(change, Put) else change.key
+        partition_key, sort_key = self._keys[change.table]
+        return (change.table, row[partition_key], row[sort_key] if sort_key else None)
+
+    def _place(self, offset: int) -> str:
+        return f"{self._journal}/{self._partition}/{offset}"
+
+
+class Projector:
+    """One journal partition of one read model, written through `table`; times are seconds."""
+
+    def __init__(self, projection: Projection, journal: str, partition: int, table: Table) -> None:
+        self._projection = projection
+        self._journal = journal
+        self._partition = partition
+        self._table = table
+        self._fold: Fold | None = None
+        self._pending: deque[Cut] = deque()
+        self._quiet_since_s: float | None = None
+        self._stored_offset = 0
+
+    @property
+    def next_offset(self) -> int | None:
+        """Where to read on; None until the checkpoint has been read."""
+        return None if self._fold is None else self._fold.position.offset
+
+    @property
+    def stored_offset(self) -> int:
+        """Up to where the tables are the fold of the journal, as far as is known."""
+        return self._stored_offset
+
+    async def step(self, records: Sequence[Record], *, now_s: float) -> None:
+        """Fold the records and write what is due; then read on at `next_offset`.
+
+        Raises:
+            Unavailable: back off, then step again with what comes at `next_offset`.
+            Halted: a record cannot be read.
+        """
+        fold = self._fold or await self._load()
+        self._pending += fold.take(records)
+        self._settle(fold, now_s)
+        while self._pending:
+            await self._write(self._pending[0])
+
+    async def _load(self) -> Fold:
+        self._pending.clear()
+        self._fold = None
+        spec = self._projection.tables[0]
+        row = await self._table.get(spec.name, checkpoint_key(spec, self._journal, self._partition))
+        stored = None if row is None else Position(row["offset"], row["epoch"])
+        self._fold = Fold(self._projection, self._journal, self._partition, stored)
+        self._mark(stored or _START)
+        return self._fold
+
+    def _settle(self, fold: Fold, now_s: float) -> None:
+        if self._pending or not fold.is_ahead:
+            self._quiet_since_s = None
+        elif self._quiet_since_s is None:
+            self._quiet_since_s = now_s
+        elif now_s - self._quiet_since_s >= QUIET_S:
+            self._pending.append(fold.settle())
+            self._quiet_since_s = None
+
+    async def _write(self, cut: Cut) -> None:
+        started_s = perf_counter()
+        try:
+            await self._table.transact(
+                cut.changes, checkpoint=cut.checkpoint, expected=cut.expected
+            )
+        except ConditionFailed:  # somebody else wrote, or this did before its answer was lost
+            metrics.PROJECTOR_FENCED.labels(*self._labels).inc()
+            await self._load()
+            return
+        except Unavailable:
+            metrics.PROJECTOR_RETRIES.labels(self._projection.name).inc()
+            raise
+        self._pending.popleft()
+        name = self._projection.name
+        metrics.PROJECTOR_TRANSACTION_SECONDS.labels(name).observe(perf_counter() - started_s)
+        metrics.PROJECTOR_ROWS.labels(name).inc(len(cut.changes))
+        metrics.PROJECTOR_RECORDS.labels(*self._labels).inc(
+            cut.position.offset - self._stored_offset
+        )
+        self._mark(cut.position)
+
+    def _mark(self, position: Position) -> None:
+        self._stored_offset = position.offset
+        metrics.PROJECTOR_CHECKPOINT_OFFSET.labels(*self._labels).set(position.offset)
+
+    @property
+    def _labels(self) -> tuple[str, str, str]:
+        return (self._projection.name, self._journal, str(self._partition))
+
+
+def checkpoint_key(spec: TableSpec, journal: str, partition: int) -> Row:
+    """Where a partition's checkpoint lies: in the read model's first table, apart from its rows.
+
+    So dropping the tables drops the checkpoint, and the next start builds them from offset 0.
+    """
+    key: dict[str, str | int] = {spec.partition_key: f"{CHECKPOINT}/{journal}/{partition}"}
+    if spec.sort_key is not None:
+        key[spec.sort_key] = 0 if spec.sort_type == "N" else CHECKPOINT
+    return key
+
+
+def checkpoint_row(spec: TableSpec, journal: str, partition: int, position: Position) -> Row:
+    """The checkpoint item of a partition."""
+    return {**checkpoint_key(spec, journal, partition), **position._asdict()}
+
+
+async def positions(
+    table: Readable, tables: Sequence[TableSpec], journal: str, partitions: int
+) -> tuple[Position, ...]:
+    """How far a read model has come in each partition of a journal; offset 0 before its start.
+
+    Raises:
+        Unavailable: the store fails.
+    """
+    keys = [checkpoint_key(tables[0], journal, each) for each in range(partitions)]
+    rows = await table.batch_get(tables[0].name, keys)
+    return tuple(_START if row is None else Position(row["offset"], row["epoch"]) for row in rows)
