@@ -34,7 +34,7 @@ from schemas.accounts import (
 )
 from schemas.codec import Message
 from schemas.envelope import Cause
-from schemas.money import E8
+from schemas.money import E8, PPM
 
 AMOUNT_MAX_E8: Final = 1_000_000 * E8
 DEPOSITS_PER_DAY_E8: Final = 10_000 * E8
@@ -185,9 +185,7 @@ def _told(fact: Message) -> Message:
                 high_e8=fact.high_e8,
             )
         case MarketTerms():
-            if fact.tick_e8 <= 0 or fact.lot_e8 <= 0:
-                raise Halted(f"no order can keep these terms: {fact}")
-            return TermsSet(terms=fact)
+            return TermsSet(terms=_sane(fact))
         case RefuseCancel():
             return CommandRefused(
                 account_id=fact.account_id,
@@ -220,6 +218,13 @@ def _order(command: PlaceOrder, cause: Cause) -> Order:
 def _rejected(command: PlaceOrder, reason: Reason, cause: Cause) -> OrderRejected:
     order = replace(_order(command, cause), status=OrderStatus.REJECTED, reason=reason)
     return OrderRejected(account_id=command.account_id, order=order)
+
+
+def _sane(terms: MarketTerms) -> MarketTerms:
+    fees_ppm = (terms.maker_fee_ppm, terms.taker_fee_ppm)
+    if terms.tick_e8 <= 0 or terms.lot_e8 <= 0 or min(fees_ppm) < 0 or max(fees_ppm) > PPM:
+        raise Halted(f"no order can keep these terms: {terms}")
+    return terms
 
 
 def _refused(command: DepositFunds | WithdrawFunds, name: str, reason: Reason) -> CommandRefused:

@@ -125,33 +125,38 @@ def _open_order(account: Account, fact: ApplyExecution | EndOrder) -> Order:
 
 
 def _after(before: Order, fact: ApplyExecution, cause: Cause) -> Order:
-    quantity_e8 = before.cum_quantity_e8 + fact.quantity_e8
-    if fact.side is not before.side or fact.quantity_e8 <= 0 or fact.notional_e8 < 0:
-        raise Halted(f"not an execution of order {before.order_id}: {fact}")
-    if quantity_e8 != fact.cum_quantity_e8 or quantity_e8 > before.quantity_e8:
-        raise Halted(f"order {before.order_id} has traded {before.cum_quantity_e8} before {fact}")
+    _check_execution(before, fact)
     is_taker = fact.liquidity is Liquidity.TAKER
     taker_e8 = before.taker_notional_e8 + (fact.notional_e8 if is_taker else 0)
     notional_e8 = before.cum_notional_e8 + fact.notional_e8
     fee_e8 = _fee(before, notional_e8, taker_e8)
-    taken_e8 = fact.quantity_e8
-    if fact.side is Side.BUY:
-        taken_e8 = fact.notional_e8 + fee_e8 - before.fee_e8
-    if taken_e8 > before.locked_e8:
+    paid_e8 = fact.notional_e8 + fee_e8 - before.fee_e8
+    locked_e8 = before.locked_e8 - (paid_e8 if fact.side is Side.BUY else fact.quantity_e8)
+    if locked_e8 < 0:
         raise Halted(
             f"order {before.order_id} has {before.locked_e8} locked, too little for {fact}"
         )
-    is_filled = quantity_e8 == before.quantity_e8
+    is_filled = fact.cum_quantity_e8 == before.quantity_e8
     return replace(
         before,
-        cum_quantity_e8=quantity_e8,
+        cum_quantity_e8=fact.cum_quantity_e8,
         cum_notional_e8=notional_e8,
         taker_notional_e8=taker_e8,
         fee_e8=fee_e8,
-        locked_e8=before.locked_e8 - taken_e8,
+        locked_e8=locked_e8,
         status=OrderStatus.FILLED if is_filled else OrderStatus.PARTIALLY_FILLED,
         updated_at_ms=cause.time_ms,
     )
+
+
+def _check_execution(order: Order, fact: ApplyExecution) -> None:
+    if (fact.side, fact.asset) != (order.side, order.asset):
+        raise Halted(f"not an execution of order {order.order_id}: {fact}")
+    if fact.quantity_e8 <= 0 or fact.notional_e8 < 0:
+        raise Halted(f"not an execution: {fact}")
+    cum_quantity_e8 = order.cum_quantity_e8 + fact.quantity_e8
+    if cum_quantity_e8 != fact.cum_quantity_e8 or cum_quantity_e8 > order.quantity_e8:
+        raise Halted(f"order {order.order_id} has traded {order.cum_quantity_e8} before {fact}")
 
 
 def _fee(order: Order, notional_e8: int, taker_e8: int) -> int:

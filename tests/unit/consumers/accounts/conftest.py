@@ -33,6 +33,8 @@ from schemas.money import E8, notional_floor, parse_e8
 
 ALICE = "a" * 32
 HOUSE = "house:BTC-USD"
+Event = Any
+Field = Any
 
 
 class Desk:
@@ -58,7 +60,7 @@ class Desk:
             expires_at_ms=self.time_ms + 2_000,
         )
 
-    def tell(self, message: Message) -> Any:
+    def tell(self, message: Message) -> Event:
         """The one event of a message, applied, with every invariant checked."""
         cause = self.cause()
         before = self.stored()
@@ -103,14 +105,14 @@ class Desk:
     # --- what tests say ---------------------------------------------------------------------
 
     def account(self, account_id: str = ALICE) -> Account:
-        return self.state.accounts[account_id]
+        return self.state.account(account_id)
 
     def held(self, asset: str = CASH, account_id: str = ALICE) -> tuple[int, int]:
         """Free and locked."""
         held = self.account(account_id).holdings[asset]
         return held.free_e8, held.locked_e8
 
-    def open_market(self, *, last: str = "100", **terms: Any) -> None:
+    def open_market(self, *, last: str = "100", **terms: Field) -> None:
         """List BTC-USD with a band of 10 % around `last`."""
         rules = MarketTerms(
             symbol="BTC-USD",
@@ -131,10 +133,10 @@ class Desk:
         low_e8, high_e8 = last_e8 * 9 // 10, last_e8 * 11 // 10
         self.tell(PriceCollar(symbol="BTC-USD", last_e8=last_e8, low_e8=low_e8, high_e8=high_e8))
 
-    def deposit(self, amount: str, account_id: str = ALICE) -> Any:
+    def deposit(self, amount: str, account_id: str = ALICE) -> Event:
         return self.tell(DepositFunds(account_id=account_id, amount_e8=parse_e8(amount)))
 
-    def withdraw(self, amount: str, account_id: str = ALICE) -> Any:
+    def withdraw(self, amount: str, account_id: str = ALICE) -> Event:
         return self.tell(WithdrawFunds(account_id=account_id, amount_e8=parse_e8(amount)))
 
     def place(  # noqa: PLR0913  # an order has this many figures
@@ -148,7 +150,7 @@ class Desk:
         order_type: OrderType | None = None,
         time_in_force: TimeInForce = TimeInForce.GTC,
         client_order_id: str | None = None,
-    ) -> Any:
+    ) -> Event:
         """A limit order at `price`, or a market order without."""
         if order_type is None:
             order_type = OrderType.LIMIT if price else OrderType.MARKET
@@ -173,8 +175,8 @@ class Desk:
         *,
         account_id: str = ALICE,
         liquidity: Liquidity = Liquidity.TAKER,
-        **changes: Any,
-    ) -> Any:
+        **changes: Field,
+    ) -> Event:
         """One leg of a trade for an order as this account knows it."""
         quantity_e8, price_e8 = parse_e8(quantity), parse_e8(price)
         known = self.account(account_id).orders.get(order.order_id, order)
@@ -193,7 +195,7 @@ class Desk:
         )
         return self.tell(replace(fact, **changes))
 
-    def house(self, side: Side, quantity: str, price: str, **changes: Any) -> Any:
+    def house(self, side: Side, quantity: str, price: str, **changes: Field) -> Event:
         """The house's leg of a trade."""
         quantity_e8, price_e8 = parse_e8(quantity), parse_e8(price)
         fact = ApplyExecution(
@@ -209,7 +211,7 @@ class Desk:
         )
         return self.tell(replace(fact, **changes))
 
-    def end(self, order: Order, end: EndReason, account_id: str = ALICE, **changes: Any) -> Any:
+    def end(self, order: Order, end: EndReason, account_id: str = ALICE, **changes: Field) -> Event:
         """The last message of an order, agreeing with what this account knows."""
         known = self.account(account_id).orders.get(order.order_id, order)
         fact = EndOrder(
@@ -221,7 +223,7 @@ class Desk:
         )
         return self.tell(replace(fact, **changes))
 
-    def cancel(self, order_id: str, account_id: str = ALICE) -> Any:
+    def cancel(self, order_id: str, account_id: str = ALICE) -> Event:
         return self.tell(CancelOrder(account_id=account_id, order_id=order_id))
 
     def fund(self, quantity: str = "10") -> None:
