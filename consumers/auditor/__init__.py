@@ -1,0 +1,1 @@
+"""Proves that no execution was lost or doubled, and that the books balance."""
