@@ -41,7 +41,7 @@ def _application(arguments: list[str]) -> typer.Typer:
         name="cnop",
         no_args_is_help=True,
         add_completion=False,
-        pretty_exceptions_show_locals=False,
+        pretty_exceptions_enable=False,
         callback=_describe,
     )
     names = [each.name for each in pkgutil.iter_modules(commands.__path__)]
