@@ -1,0 +1,286 @@
+"""/openapi.json and /docs: the contract for machines, and a plain page for people."""
+
+import html
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from gateway.answers import answer
+from gateway.forms import AmountForm, LoginForm, NoForm, OrderForm, ProfileForm, RegisterForm
+
+_TEXT: Final = {"type": "string"}
+_FLAG: Final = {"type": "boolean"}
+
+
+class Call(NamedTuple):
+    """One operation; parameters are name, place and schema."""
+
+    method: str
+    path: str
+    summary: str
+    success: int = 200
+    body: type[BaseModel] | None = None
+    parameters: tuple[tuple[str, str, dict[str, Any]], ...] = ()
+    is_open: bool = False
+    is_command: bool = False
+    refusals: tuple[int, ...] = ()
+
+
+def _whole(low: int, high: int, default: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": low, "maximum": high, "default": default}
+
+
+_ASSET: Final = {"type": "string", "pattern": "^[A-Za-z0-9]{1,10}$"}
+_ORDER_ID: Final = {"type": "string", "pattern": "^[A-Za-z0-9_]{10,50}$"}
+_ORDER_TYPE: Final = {
+    "type": "string",
+    "enum": ["market_buy", "market_sell", "limit_buy", "limit_sell"],
+}
+_STATUS: Final = {
+    "type": "string",
+    "enum": ["NEW", "PARTIALLY_FILLED", "FILLED", "CANCELED", "REJECTED", "EXPIRED"],
+}
+_ASSET_IN_PATH: Final = ("asset_id", "path", _ASSET)
+_LIMIT: Final = ("limit", "query", _whole(1, 100, 50))
+_OFFSET: Final = ("offset", "query", _whole(0, 100_000, 0))
+_VERSION: Final = ("X-Min-Account-Version", "header", {"type": "integer", "minimum": 0})
+_KEY: Final = ("Idempotency-Key", "header", {"type": "string", "pattern": "^[!-~]{1,64}$"})
+_PREFER: Final = ("Prefer", "header", {"type": "string", "enum": ["respond-async"]})
+
+CALLS: Final = (
+    Call(
+        "post",
+        "/api/v1/auth/register",
+        "Register",
+        201,
+        RegisterForm,
+        is_open=True,
+        is_command=True,
+        refusals=(409,),
+    ),
+    Call(
+        "post", "/api/v1/auth/login", "Sign in", 200, LoginForm, is_open=True, refusals=(401, 403)
+    ),
+    Call("post", "/api/v1/auth/logout", "Sign out", 200, NoForm, is_command=True),
+    Call("get", "/api/v1/auth/profile", "Read one's profile", refusals=(404,)),
+    Call(
+        "put",
+        "/api/v1/auth/profile",
+        "Change one's profile",
+        200,
+        ProfileForm,
+        is_command=True,
+        refusals=(404, 409),
+    ),
+    Call("get", "/api/v1/balance", "Read one's cash", parameters=(_VERSION,)),
+    Call("post", "/api/v1/balance/deposit", "Deposit USD", 201, AmountForm, is_command=True),
+    Call("post", "/api/v1/balance/withdraw", "Withdraw USD", 201, AmountForm, is_command=True),
+    Call(
+        "get",
+        "/api/v1/balance/transactions",
+        "List what came in and went out",
+        parameters=(
+            _LIMIT,
+            ("cursor", "query", {"type": "string", "pattern": "^[0-9]{1,18}$"}),
+            _VERSION,
+        ),
+    ),
+    Call(
+        "get",
+        "/api/v1/balance/asset/{asset_id}",
+        "Read what one holds of an asset",
+        parameters=(_ASSET_IN_PATH, _VERSION),
+        refusals=(404,),
+    ),
+    Call("get", "/api/v1/portfolio", "Read one's portfolio", parameters=(_VERSION,)),
+    Call(
+        "get",
+        "/api/v1/inventory/assets",
+        "List assets",
+        parameters=(
+            ("active_only", "query", {**_FLAG, "default": True}),
+            ("limit", "query", _whole(1, 250, 50)),
+        ),
+        is_open=True,
+    ),
+    Call(
+        "get",
+        "/api/v1/inventory/assets/{asset_id}",
+        "Read an asset",
+        parameters=(_ASSET_IN_PATH,),
+        is_open=True,
+        refusals=(404,),
+    ),
+    Call("post", "/api/v1/orders", "Place an order", 201, OrderForm, is_command=True),
+    Call(
+        "get",
+        "/api/v1/orders",
+        "List one's orders, newest first",
+        parameters=(
+            ("asset_id", "query", _ASSET),
+            ("order_type", "query", _ORDER_TYPE),
+            ("status", "query", _STATUS),
+            _LIMIT,
+            _OFFSET,
+            _VERSION,
+        ),
+    ),
+    Call(
+        "get",
+        "/api/v1/orders/{order_id}",
+        "Read an order",
+        parameters=(("order_id", "path", _ORDER_ID), _VERSION),
+        refusals=(404,),
+    ),
+    Call(
+        "delete",
+        "/api/v1/orders/{order_id}",
+        "Cancel an order",
+        parameters=(("order_id", "path", _ORDER_ID),),
+        is_command=True,
+        refusals=(404, 409),
+    ),
+    Call(
+        "get",
+        "/api/v1/assets/{asset_id}/transactions",
+        "List one's executions in an asset",
+        parameters=(_ASSET_IN_PATH, _LIMIT, _OFFSET, _VERSION),
+    ),
+    Call(
+        "get",
+        "/api/v1/commands/{command_id}",
+        "Read how a command ended",
+        parameters=(("command_id", "path", _TEXT),),
+        refusals=(404,),
+    ),
+    Call("get", "/health", "Say how the gateway is", is_open=True),
+    Call("get", "/health/live", "Say that the gateway lives", is_open=True),
+    Call("get", "/health/ready", "Say whether the gateway is ready", is_open=True),
+)
+
+
+async def openapi(_: Request) -> Response:
+    """GET /openapi.json."""
+    return answer(document())
+
+
+async def page(_: Request) -> Response:
+    """GET /docs."""
+    return HTMLResponse(_page())
+
+
+@lru_cache(maxsize=1)
+def document() -> dict[str, Any]:
+    """The OpenAPI 3.1 document."""
+    paths: dict[str, dict[str, Any]] = {}
+    for call in CALLS:
+        paths.setdefault(call.path, {})[call.method] = _operation(call)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "CNOP",
+            "version": "1",
+            "description": "Trading over events: every command is decided once, on a log.",
+        },
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+            },
+            "schemas": {"Problem": _PROBLEM, **_forms()},
+        },
+    }
+
+
+_PROBLEM: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code", "request_id"],
+    "properties": {
+        "type": {"type": "string", "format": "uri"},
+        "title": _TEXT,
+        "status": {"type": "integer"},
+        "detail": _TEXT,
+        "instance": _TEXT,
+        "code": _TEXT,
+        "request_id": _TEXT,
+        "errors": {
+            "type": "array",
+            "items": {"type": "object", "properties": {"field": _TEXT, "message": _TEXT}},
+        },
+    },
+}
+
+
+def _forms() -> dict[str, Any]:
+    return {
+        call.body.__name__: call.body.model_json_schema(ref_template="#/components/schemas/{model}")
+        for call in CALLS
+        if call.body is not None
+    }
+
+
+def _operation(call: Call) -> dict[str, Any]:
+    extra = (_KEY, _PREFER) if call.is_command else ()
+    operation: dict[str, Any] = {
+        "summary": call.summary,
+        "operationId": f"{call.method}{call.path.replace('/', '_').translate(_BRACES)}",
+        "parameters": [
+            {"name": name, "in": place, "required": place == "path", "schema": schema}
+            for name, place, schema in (*call.parameters, *extra)
+        ],
+        "responses": _responses(call),
+        "security": [] if call.is_open else [{"token": []}],
+    }
+    if call.body is not None:
+        schema = {"$ref": f"#/components/schemas/{call.body.__name__}"}
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": schema}},
+        }
+    return operation
+
+
+_BRACES: Final = str.maketrans("", "", "{}")
+
+
+def _responses(call: Call) -> dict[str, Any]:
+    refusals = {*call.refusals, 422, 503}
+    if call.body is not None:
+        refusals |= {400, 413, 415}
+    if not call.is_open:
+        refusals.add(401)
+    if call.is_command:
+        refusals.add(409)
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    responses: dict[str, Any] = {
+        str(call.success): {
+            "description": "Done",
+            "content": {"application/json": {"schema": {"type": "object"}}},
+        }
+    }
+    if call.is_command:
+        responses["202"] = {"description": "Still being decided: ask at Location"}
+    for status in sorted(refusals):
+        responses[str(status)] = {"description": "A problem (RFC 9457)", "content": problem}
+    return responses
+
+
+@lru_cache(maxsize=1)
+def _page() -> str:
+    rows = "".join(
+        f"<tr><td><code>{call.method.upper()}</code></td>"
+        f"<td><code>{html.escape(call.path)}</code></td>"
+        f"<td>{html.escape(call.summary)}</td>"
+        f"<td>{'' if call.is_open else 'token'}</td></tr>"
+        for call in CALLS
+    )
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8><title>CNOP API</title>"
+        "<style>body{font:16px sans-serif;margin:2rem;max-width:60rem}"
+        "td{padding:.3rem .8rem .3rem 0}</style>"
+        '<h1>CNOP API</h1><p>The whole contract: <a href="/openapi.json">openapi.json</a>.</p>'
+        f"<table>{rows}</table></html>"
+    )

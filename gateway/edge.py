@@ -1,0 +1,93 @@
+"""The outermost layer: a request id on every answer, and a problem for every failure."""
+
+import logging
+import re
+import secrets
+from typing import Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.answers import problem_answer
+from gateway.problems import Problem, unavailable
+from runtime.errors import Unavailable
+
+_LOG: Final = logging.getLogger(__name__)
+_SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+_REQUEST_ID: Final = "cnop.request_id"
+_PATH_CHARACTERS_MAX: Final = 200
+_CODES: Final = {404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
+
+
+class Edge:
+    """ASGI middleware; what is raised below it becomes an answer here."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app: Final = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope[_REQUEST_ID] = request_id
+        header = (b"x-request-id", request_id.encode())
+        started = False
+
+        async def send_marked(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = [*message.get("headers", ()), header]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_marked)
+        except Exception as error:  # the last place where a request can still get an answer
+            if started:
+                raise
+            await _failure(error, scope)(scope, receive, send_marked)
+
+
+def request_id_of(request: Request) -> str:
+    """The id under which this request is known."""
+    return request.scope[_REQUEST_ID]
+
+
+async def http_exception(request: Request, error: Exception) -> Response:
+    """What the framework refuses, as a problem."""
+    return _failure(error, request.scope)
+
+
+def _failure(error: Exception, scope: Scope) -> Response:
+    return problem_answer(
+        _problem(error, scope), instance=_path(scope), request_id=scope[_REQUEST_ID]
+    )
+
+
+def _problem(error: Exception, scope: Scope) -> Problem:
+    match error:
+        case Problem():
+            return error
+        case HTTPException(status_code=status):
+            return Problem(_CODES.get(status, "bad-request"), headers=error.headers)
+        case Unavailable():
+            _LOG.warning("%s needs what does not answer: %s", scope[_REQUEST_ID], error)
+            return unavailable()
+        case _:
+            _LOG.error("request %s failed", scope[_REQUEST_ID], exc_info=error)
+            return Problem("internal-error")
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _SANE_ID.fullmatch(value):
+            return value.decode()
+    return secrets.token_hex(16)
+
+
+def _path(scope: Scope) -> str:
+    raw: bytes = scope.get("raw_path") or b""
+    return raw.split(b"?", 1)[0].decode("ascii", "replace")[:_PATH_CHARACTERS_MAX]

@@ -1,0 +1,228 @@
+"""The bodies that clients send, validated once; rules are those of the HTTP contract."""
+
+import re
+import unicodedata
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Final, Literal, Self
+
+from email_validator import EmailNotValidError, validate_email
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    StrictBool,
+    StrictStr,
+    model_validator,
+)
+
+from gateway.amounts import Amount, Price, Quantity
+
+_USERNAME: Final = re.compile(r"[A-Za-z0-9_]{6,30}")
+_SYMBOLS: Final = frozenset("!@#$%^&*()-_=+")
+_SHORT_PASSWORD: Final = range(12, 21)
+_PASSPHRASE_MAX: Final = 64
+_NAME_MAX: Final = 50
+_NAME_EXTRAS: Final = frozenset(" '-’")
+_PHONE_DIGITS: Final = range(10, 16)
+_PHONE_CHARACTERS_MAX: Final = 40
+_PHONE_SEPARATORS: Final = frozenset("+-.()/ \u00a0")
+_EMAIL_CHARACTERS_MAX: Final = 254
+_AGES: Final = range(13, 121)
+_ISO_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+_ASSET: Final = re.compile(r"[A-Za-z0-9]{1,10}")
+_CLIENT_ID: Final = re.compile(r"[!-~]{1,64}")
+
+
+def username(value: str) -> str:
+    """A username in its stored form, lower case."""
+    if _USERNAME.fullmatch(value) is None:
+        raise ValueError("has to be 6 to 30 letters, digits or underscores")
+    return value.lower()
+
+
+def password(value: str) -> str:
+    """12 to 20 characters of four kinds, or a passphrase of up to 64."""
+    if not _SHORT_PASSWORD.start <= len(value) <= _PASSPHRASE_MAX:
+        raise ValueError("has to be 12 to 64 characters long")
+    if any(_is_control(each) for each in value):
+        raise ValueError("may not hold control characters")
+    if len(value) in _SHORT_PASSWORD and not _has_four_kinds(value):
+        raise ValueError(
+            "up to 20 characters need an upper-case and a lower-case letter, a digit and one of"
+            " !@#$%^&*()-_=+"
+        )
+    return value
+
+
+def _has_four_kinds(value: str) -> bool:
+    return (
+        any(each.isupper() for each in value)
+        and any(each.islower() for each in value)
+        and any(each.isdigit() for each in value)
+        and not _SYMBOLS.isdisjoint(value)
+    )
+
+
+def _is_control(character: str) -> bool:
+    return character < " " or "\x7f" <= character < "\xa0"
+
+
+def email(value: str) -> str:
+    """A valid address, lower case; whether it receives mail is not asked."""
+    if len(value) > _EMAIL_CHARACTERS_MAX:
+        raise ValueError("is not a valid email address")
+    try:
+        return validate_email(
+            value, check_deliverability=False, test_environment=True
+        ).normalized.lower()
+    except (EmailNotValidError, ValueError, IndexError):
+        raise ValueError("is not a valid email address") from None
+
+
+def person_name(value: str) -> str:
+    """1 to 50 letters of any script with combining marks, spaces, apostrophes and hyphens."""
+    trimmed = value.strip(" ")
+    if not 1 <= len(trimmed) <= _NAME_MAX:
+        raise ValueError("has to be 1 to 50 characters long")
+    if not all(_in_a_name(each) for each in trimmed) or not any(map(str.isalpha, trimmed)):
+        raise ValueError("may hold letters, spaces, ' and -")
+    return trimmed
+
+
+def _in_a_name(character: str) -> bool:
+    return character.isalpha() or character in _NAME_EXTRAS or _is_mark(character)
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character) in ("Mn", "Mc")
+
+
+def phone(value: str) -> str:
+    """10 to 15 digits; separators are ignored, a leading + is kept."""
+    digits = [each for each in value if each not in _PHONE_SEPARATORS]
+    if (
+        len(value) > _PHONE_CHARACTERS_MAX
+        or len(digits) not in _PHONE_DIGITS
+        or not all(each in "0123456789" for each in digits)
+    ):
+        raise ValueError("has to hold 10 to 15 digits")
+    return "+" * value.strip().startswith("+") + "".join(digits)
+
+
+def date_of_birth(value: str) -> str:
+    """An ISO date of somebody between 13 and 120 years old."""
+    try:
+        born = date.fromisoformat(value) if _ISO_DATE.fullmatch(value) else None
+    except ValueError:
+        born = None
+    if born is None:
+        raise ValueError("has to be a date such as 1990-12-31")
+    if _age(born, datetime.now(UTC).date()) not in _AGES:
+        raise ValueError("has to make the age 13 to 120 years")
+    return value
+
+
+def _age(born: date, today: date) -> int:
+    return today.year - born.year - ((today.month, today.day) < (born.month, born.day))
+
+
+def asset(value: str) -> str:
+    """An asset id in upper case."""
+    if _ASSET.fullmatch(value) is None:
+        raise ValueError("has to be 1 to 10 letters or digits")
+    return value.upper()
+
+
+def client_order_id(value: str) -> str:
+    """1 to 64 visible ASCII characters."""
+    if _CLIENT_ID.fullmatch(value) is None:
+        raise ValueError("has to be 1 to 64 visible characters")
+    return value
+
+
+def _empty_is_none(value: Any) -> Any:  # noqa: ANN401  # whatever the JSON held
+    return None if value == "" else value
+
+
+Username = Annotated[StrictStr, AfterValidator(username)]
+Password = Annotated[StrictStr, AfterValidator(password)]
+Email = Annotated[StrictStr, AfterValidator(email)]
+PersonName = Annotated[StrictStr, AfterValidator(person_name)]
+Phone = Annotated[StrictStr, AfterValidator(phone)]
+DateOfBirth = Annotated[StrictStr, AfterValidator(date_of_birth)]
+OptionalPhone = Annotated[Phone | None, BeforeValidator(_empty_is_none)]
+OptionalDate = Annotated[DateOfBirth | None, BeforeValidator(_empty_is_none)]
+Asset = Annotated[StrictStr, AfterValidator(asset)]
+ClientOrderId = Annotated[StrictStr, AfterValidator(client_order_id)]
+
+
+class Form(BaseModel):
+    """A body; unknown fields are ignored, as legacy clients expect."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class RegisterForm(Form):
+    """POST /auth/register."""
+
+    username: Username
+    email: Email
+    password: Password
+    first_name: PersonName
+    last_name: PersonName
+    phone: OptionalPhone = None
+    date_of_birth: OptionalDate = None
+    marketing_emails_consent: StrictBool | None = None
+
+
+class LoginForm(Form):
+    """POST /auth/login."""
+
+    username: Username
+    password: Password
+
+
+class ProfileForm(Form):
+    """PUT /auth/profile: what is absent or null stays as it is; an empty text clears it."""
+
+    first_name: PersonName | None = None
+    last_name: PersonName | None = None
+    email: Email | None = None
+    phone: Literal[""] | Phone | None = None
+    date_of_birth: Literal[""] | DateOfBirth | None = None
+    marketing_emails_consent: StrictBool | None = None
+
+
+class AmountForm(Form):
+    """POST /balance/deposit and /balance/withdraw."""
+
+    amount: Amount
+
+
+class OrderForm(Form):
+    """POST /orders; the price of a market order is ignored."""
+
+    asset_id: Asset
+    order_type: Literal["market_buy", "market_sell", "limit_buy", "limit_sell"]
+    quantity: Quantity
+    price: Price | None = None
+    time_in_force: Literal["GTC", "IOC", "FOK"] | None = None
+    client_order_id: ClientOrderId | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_a_market_price(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        if fields.get("order_type") in ("market_buy", "market_sell"):
+            return {**fields, "price": None}
+        return fields
+
+    @model_validator(mode="after")
+    def _with_a_limit(self) -> Self:
+        if self.order_type in ("limit_buy", "limit_sell") and self.price is None:
+            raise ValueError("a limit order needs a price")
+        return self
+
+
+class NoForm(Form):
+    """A body of which nothing is used."""

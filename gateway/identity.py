@@ -1,0 +1,131 @@
+"""/auth: registration, sign-in and sign-out, profile."""
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.answers import answer
+from gateway.bodies import read_form
+from gateway.commanding import commanded
+from gateway.deciding import Order
+from gateway.forms import LoginForm, NoForm, ProfileForm, RegisterForm
+from gateway.ids import NOBODY
+from gateway.problems import Problem
+from gateway.services import services_of
+from runtime.security.profiles import Profile
+from schemas.auth import Register, RegisterSecret
+from schemas.identity import EndSession, UpdateProfile
+from schemas.topics import AUTH_REQUESTS, IDENTITY, IDENTITY_COMMANDS
+
+_HASHING_MS = 5_000
+"""Registrations wait longer: many at once queue for the hashing of their passwords."""
+
+
+async def register(request: Request) -> Response:
+    """POST /auth/register."""
+    form = await read_form(request, RegisterForm)
+    services = services_of(request)
+    secret = RegisterSecret(
+        username=form.username,
+        email=form.email,
+        password=form.password,
+        first_name=form.first_name,
+        last_name=form.last_name,
+        phone=form.phone,
+        date_of_birth=form.date_of_birth,
+        marketing_emails_consent=form.marketing_emails_consent or False,
+    )
+    order = Order(
+        topic=AUTH_REQUESTS,
+        key=None,
+        command=Register(secret=services.auth.sealing.seal(secret)),
+        context=IDENTITY,
+        subject=f"register {services.pseudonyms.username(form.username)}",
+        owner=NOBODY,
+        fingerprinted=msgspec.json.encode(msgspec.structs.replace(secret, password="")),
+        deadline_ms=_HASHING_MS,
+    )
+    return await commanded(request, order, status=201)
+
+
+async def login(request: Request) -> Response:
+    """POST /auth/login."""
+    form = await read_form(request, LoginForm)
+    signed_in = await services_of(request).auth.sign_in(request, form.username, form.password)
+    return answer(
+        {
+            "access_token": signed_in.access_token,
+            "token_type": "bearer",
+            "expires_in": signed_in.expires_in,
+        },
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+async def logout(request: Request) -> Response:
+    """POST /auth/logout."""
+    services = services_of(request)
+    caller = await services.auth.caller(request)
+    await read_form(request, NoForm)
+    order = Order(
+        topic=IDENTITY_COMMANDS,
+        key=caller.username_hmac,
+        command=EndSession(username_hmac=caller.username_hmac, session_id=caller.session_id),
+        context=IDENTITY,
+        subject=caller.user_id,
+        owner=caller.user_id,
+        fingerprinted=caller.session_id.encode(),
+    )
+    try:
+        response = await commanded(request, order, status=200)
+    except Problem as problem:
+        if problem.code != "unknown-session":
+            raise
+        response = answer({"message": "Logged out successfully"})
+    services.auth.sessions.end(caller.session_id)
+    return response
+
+
+async def read_profile(request: Request) -> Response:
+    """GET /auth/profile."""
+    services = services_of(request)
+    caller = await services.auth.caller(request)
+    user, is_fresh = await services.people.user(caller)
+    headers = {} if is_fresh else {"X-Stale": "true"}
+    return answer(await services.people.view(user), headers=headers)
+
+
+async def update_profile(request: Request) -> Response:
+    """PUT /auth/profile."""
+    services = services_of(request)
+    caller = await services.auth.caller(request)
+    form = await read_form(request, ProfileForm)
+    user, _ = await services.people.user(caller)
+    profile = _changed(await services.people.profile(user), form)
+    consent = form.marketing_emails_consent
+    command = UpdateProfile(
+        username_hmac=caller.username_hmac,
+        profile=await services.people.encrypted(user, profile),
+        email_hmac=services.pseudonyms.email(profile.email),
+        marketing_emails_consent=user.marketing_emails_consent if consent is None else consent,
+    )
+    order = Order(
+        topic=IDENTITY_COMMANDS,
+        key=caller.username_hmac,
+        command=command,
+        context=IDENTITY,
+        subject=caller.user_id,
+        owner=caller.user_id,
+        fingerprinted=form.model_dump_json(exclude_unset=True).encode(),
+    )
+    return await commanded(request, order, status=200)
+
+
+def _changed(profile: Profile, form: ProfileForm) -> Profile:
+    """The profile with what the form gives; an empty text makes a field unknown."""
+    given = {
+        name: value or None
+        for name in ("first_name", "last_name", "email", "phone", "date_of_birth")
+        if (value := getattr(form, name)) is not None
+    }
+    return msgspec.structs.replace(profile, **given)

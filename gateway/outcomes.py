@@ -1,0 +1,72 @@
+"""One table from decisions to HTTP answers, for the request itself, its replay and its 202."""
+
+from typing import Any, NamedTuple
+
+from gateway.people import People
+from gateway.problems import Problem, refusal, unavailable
+from gateway.replies import Reply
+from gateway.views import money_view, order_view
+from schemas import accounts, auth, identity, journal
+
+
+class Result(NamedTuple):
+    """What a decision that succeeded answers; the version is its account's, if it has one."""
+
+    body: dict[str, Any]
+    account_version: int | None = None
+
+
+async def result_of(reply: Reply, people: People) -> Result:
+    """The body that answers a decision.
+
+    Raises:
+        Problem: the decision was a refusal.
+    """
+    event = reply.event
+    match event:
+        case accounts.FundsDeposited() | accounts.FundsWithdrawn():
+            return Result(money_view(event, time_ms=reply.time_ms), reply.version)
+        case accounts.OrderRejected():
+            raise _rejected(event)
+        case (
+            accounts.OrderAccepted()
+            | accounts.OrderFilled()
+            | accounts.OrderCanceled()
+            | accounts.OrderExpired()
+        ):
+            return Result({"data": order_view(event.order, version=reply.version)}, reply.version)
+        case (
+            accounts.CommandRefused() | identity.CommandRefused() | identity.RegistrationRejected()
+        ):
+            raise refusal(event.reason)
+        case journal.CommandRefused(reason=reason):
+            raise refusal(reason)
+        case journal.CommandDiscarded():
+            raise refusal("command-discarded")
+        case auth.Refused():
+            raise auth_refusal(event)
+        case identity.UserRegistered():
+            return Result({"message": "User registered successfully"})
+        case identity.ProfileUpdated():
+            profile = await people.view(event.user)
+            return Result({"message": "Profile updated successfully", "user": profile})
+        case identity.SessionEnded():
+            return Result({"message": "Logged out successfully"})
+        case _:
+            raise refusal("internal-error")
+
+
+def auth_refusal(refused: auth.Refused) -> Problem:
+    """What auth's refusal answers; 401 only where a credential or token is wrong."""
+    match refused.reason:
+        case auth.Reason.UNAVAILABLE | auth.Reason.BUSY | auth.Reason.INVALID_SECRET:
+            return unavailable(retry_after_s=refused.retry_after_s)
+        case auth.Reason.SIGN_IN_BLOCKED if refused.retry_after_s:
+            return Problem("sign-in-blocked", headers={"Retry-After": str(refused.retry_after_s)})
+        case _:
+            return refusal(refused.reason)
+
+
+def _rejected(event: accounts.OrderRejected) -> Problem:
+    reason = event.order.reason or "internal-error"
+    return refusal(reason, order_id=event.order.order_id)

@@ -1,0 +1,61 @@
+"""GET /portfolio: what one holds, valued at the last prices."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.answers import answer, optional_e8
+from gateway.balance import read_holdings
+from gateway.freshness import min_version
+from gateway.services import services_of
+from gateway.views import average_price_e8
+from read_models.markets import queries as markets
+from schemas.accounts import CASH, Holding
+from schemas.money import format_e8, notional_floor
+
+_HUNDREDTHS = 10_000
+
+
+async def read_portfolio(request: Request) -> Response:
+    """GET /portfolio."""
+    services = services_of(request)
+    caller = await services.auth.caller(request)
+    held, as_of = await read_holdings(services, caller.user_id, min_version(request))
+    prices = {
+        each: price.price_e8 for each, price in (await markets.prices(services.table)).items()
+    }
+    holdings = [each.holding for each in held]
+    positions = [each for each in holdings if each.asset != CASH and _quantity_e8(each)]
+    total_e8 = sum(_value_e8(each, prices.get(each.asset)) for each in positions)
+    cash_e8 = sum(_quantity_e8(each) for each in holdings if each.asset == CASH)
+    body = {
+        "assets": [_position_view(each, prices.get(each.asset), total_e8) for each in positions],
+        "cash": format_e8(cash_e8),
+        "equity": format_e8(cash_e8 + total_e8),
+        "as_of": as_of.view(),
+    }
+    return answer(body, headers=as_of.headers())
+
+
+def _position_view(holding: Holding, price_e8: int | None, total_e8: int) -> dict[str, Any]:
+    quantity_e8, value_e8 = _quantity_e8(holding), _value_e8(holding, price_e8)
+    return {
+        "asset_id": holding.asset,
+        "quantity": format_e8(quantity_e8),
+        "current_price": optional_e8(price_e8),
+        "market_value": format_e8(value_e8),
+        "percentage": round(value_e8 * _HUNDREDTHS / total_e8) / 100 if total_e8 else 0.0,
+        "avg_entry_price": optional_e8(average_price_e8(holding.cost_e8, quantity_e8)),
+        "cost_basis": format_e8(holding.cost_e8),
+        "unrealized_pl": format_e8(value_e8 - holding.cost_e8),
+        "realized_pl": format_e8(holding.realized_e8),
+    }
+
+
+def _quantity_e8(holding: Holding) -> int:
+    return holding.free_e8 + holding.locked_e8
+
+
+def _value_e8(holding: Holding, price_e8: int | None) -> int:
+    return 0 if price_e8 is None else notional_floor(price_e8, _quantity_e8(holding))
