@@ -36,6 +36,7 @@ class MarketsProjection:
                 return ()
 
 
+PROJECTION: Final = MarketsProjection()
 CONCERNS: Final = frozenset(
     each.TYPE for each in (MarketListed, MarketHalted, MarketResumed, QuoteUpdated)
 )
