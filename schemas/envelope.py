@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from hashlib import sha1
 from typing import Final, NamedTuple
 
 Headers = list[tuple[str, bytes]]
@@ -39,7 +40,9 @@ LOGICAL_TIME: Final = "logical-time"
 ENTITY_ID: Final = "entity-id"
 ENTITY_VERSION: Final = "entity-version"
 
-_NAMESPACE: Final = uuid.UUID("6f2f4b0e-0a5c-5a54-9a0b-5d0a3c1d7a11")
+_NAMESPACE: Final = uuid.UUID("6f2f4b0e-0a5c-5a54-9a0b-5d0a3c1d7a11").bytes
+_UUID_FREE_BITS: Final = ~(0xF << 76 | 0x3 << 62)
+_UUID5_BITS: Final = 5 << 76 | 2 << 62
 
 
 class ReplyRoute(NamedTuple):
@@ -90,8 +93,11 @@ class Cause(NamedTuple):
 
 
 def derived_id(*parts: str | int) -> str:
-    """A uuid5 over the parts as 32 hex digits (RFC 9562)."""
-    return uuid.uuid5(_NAMESPACE, "/".join(map(str, parts))).hex
+    """A uuid5 over the parts as 32 hex digits (RFC 9562), without the 3 µs of a UUID object."""
+    name = "/".join(map(str, parts)).encode()
+    digest = sha1(_NAMESPACE + name, usedforsecurity=False).digest()
+    bits = int.from_bytes(digest[:16]) & _UUID_FREE_BITS | _UUID5_BITS
+    return f"{bits:032x}"
 
 
 @lru_cache(maxsize=4096)
