@@ -9,6 +9,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from faststream import FastStream
+from faststream.kafka import KafkaBroker
 
 from runtime import metrics
 from runtime.errors import Fenced, Halted, Unavailable
@@ -40,7 +41,9 @@ def worker_app(context: Context[Any]) -> FastStream:
         if worker.failure is not None:
             raise worker.failure
 
-    app = FastStream(lifespan=lifespan)
+    # A FastStream application wants a broker, though the writers have clients of their own.
+    broker = KafkaBroker(settings().kafka_bootstrap, allow_auto_create_topics=False, logger=_LOG)
+    app = FastStream(broker, lifespan=lifespan)
     return app
 
 
