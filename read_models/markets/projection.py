@@ -17,7 +17,7 @@ from schemas.topics import MARKETS_JOURNAL
 class MarketsProjection:
     """The read model `markets`."""
 
-    name: str = "markets-read-model"
+    name: str = "markets"
     journals: Mapping[str, Codec] = {MARKETS_JOURNAL: EVENTS}
     tables: Sequence[TableSpec] = TABLES
 

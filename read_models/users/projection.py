@@ -1,6 +1,7 @@
 """From identity's events to one row per user; ciphertexts are stored as they come."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from read_models.users.table import USERS
 from runtime.projection import TableSpec
@@ -25,6 +26,9 @@ class UsersProjection:
                 return (Put(USERS.name, _row(event.user, recorded.entity_version)),)
             case _:
                 return ()
+
+
+PROJECTION: Final = UsersProjection()
 
 
 def _row(user: User, version: int) -> Row:
