@@ -11,7 +11,7 @@ import msgspec
 correlation_id: Final[ContextVar[str | None]] = ContextVar("correlation_id", default=None)
 """The correlation id of the request or record that this task works on."""
 
-_REDACTED: Final = "[redacted]"
+REDACTED: Final = "[redacted]"
 _SECRET_WORDS: Final = ("password", "passphrase", "secret", "token", "authorization", "cookie")
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _LOUD: Final = ("aiobotocore", "aiokafka", "botocore", "docker", "urllib3")
@@ -65,7 +65,7 @@ def _timestamp(created_s: float) -> str:
 
 def _extras(record: logging.LogRecord) -> dict[str, Any]:
     return {
-        name: _REDACTED if any(word in name.lower() for word in _SECRET_WORDS) else value
+        name: REDACTED if any(word in name.lower() for word in _SECRET_WORDS) else value
         for name, value in vars(record).items()
         if name not in _STANDARD
     }

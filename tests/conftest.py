@@ -1,4 +1,4 @@
-"""Servers, namespaces and running systems for the tests; see docs/testing.md."""
+"""Servers, namespaces and running systems for the tests; shared by all folders."""
 
 import asyncio
 import itertools
@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from runtime import admin
+from runtime.devstack.background import Stack
+from runtime.devstack.config import StackConfig
 from runtime.devstack.local import containers_preferred
+from runtime.devstack.ports import free_port
 from runtime.settings import Settings
 from schemas.topics import TOPICS, Topic
 
@@ -17,6 +20,7 @@ REPOSITORY = Path(__file__).parents[1]
 _SERIAL = itertools.count()
 
 MakeTopics = Callable[..., Awaitable[Settings]]
+StartStack = Callable[..., Stack]
 
 
 @pytest.fixture(scope="session")
@@ -54,10 +58,14 @@ def dynamodb_endpoint(jars: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     server.stop()
 
 
+def _new_namespace() -> str:
+    return f"t{os.getpid():x}{os.urandom(2).hex()}{next(_SERIAL):x}-"
+
+
 @pytest.fixture
 def namespace() -> str:
     """A prefix for topics, groups and tables that no other test has."""
-    return f"t{os.getpid():x}{os.urandom(2).hex()}{next(_SERIAL):x}-"
+    return _new_namespace()
 
 
 @pytest.fixture
@@ -82,3 +90,40 @@ async def make_topics(kafka_bootstrap: str, namespace: str) -> AsyncIterator[Mak
     for settings, chosen in made:
         async with asyncio.timeout(10):
             await admin.delete_topics(settings, chosen)
+
+
+@pytest.fixture(scope="session")
+def start_stack(
+    kafka_bootstrap: str,
+    dynamodb_endpoint: str,
+    jars: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[StartStack]:
+    """Start complete systems, each in a namespace of its own, with two gateways on two ports.
+
+    Keywords are settings of its processes: `start_stack(partitions=1)`. They stop with the tests.
+    """
+    running: list[Stack] = []
+
+    def start(**overrides: object) -> Stack:
+        config = StackConfig(
+            state_dir=tmp_path_factory.mktemp("stack"),
+            kafka_bootstrap=kafka_bootstrap,
+            dynamodb_endpoint=dynamodb_endpoint,
+            gateway_ports=(free_port(), free_port()),
+            metrics_base=0,
+        )
+        variables = {f"CNOP_{name}".upper(): str(value) for name, value in overrides.items()}
+        own = {"CNOP_NAMESPACE": _new_namespace(), "CNOP_JARS_DIR": str(jars.absolute())}
+        running.append(Stack.start(config, variables=own | variables, leashed=True))
+        return running[-1]
+
+    yield start
+    for each in running:
+        each.stop()
+
+
+@pytest.fixture(scope="session")
+def stack(start_stack: StartStack) -> Stack:
+    """The one running system that tests share when they leave it as they found it."""
+    return start_stack()
