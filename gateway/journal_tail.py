@@ -92,8 +92,14 @@ class _Partition:
 class JournalTail:
     """One consumer that follows all partitions of some journals."""
 
-    def __init__(self, settings: Settings, followed: Iterable[Followed]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        followed: Iterable[Followed],
+        partitions: Callable[[str], Awaitable[int]],
+    ) -> None:
         self._settings: Final = settings
+        self._partitions_in: Final = partitions
         self._followed: Final = {settings.topic(each.topic): each for each in followed}
         self._partitions: dict[TopicPartition, _Partition] = {}
         self._counts: dict[str, int] = {}
@@ -179,7 +185,7 @@ class JournalTail:
         """Start where every projector has been, whose epoch is known there (R1)."""
         starts: dict[TopicPartition, _Partition] = {}
         for topic, followed in self._followed.items():
-            count = await self._ends.partitions(topic)
+            count = await self._partitions_in(followed.topic)
             positions = await followed.positions(count)
             self._counts[topic] = count
             for number, position in enumerate(positions):
@@ -271,15 +277,6 @@ class _Ends:
         if self._consumer is not None:
             with suppress(KafkaError, TimeoutError):
                 await asyncio.wait_for(self._consumer.stop(), _STOP_S)
-
-    async def partitions(self, topic: str) -> int:
-        """How many partitions a topic has; waits until it is there."""
-        consumer = self._connected()
-        while not (found := consumer.partitions_for_topic(topic)):
-            await consumer.topics()
-            if not consumer.partitions_for_topic(topic):
-                await asyncio.sleep(_BACKOFF_S)
-        return len(found)
 
     async def of(self, place: TopicPartition) -> int:
         """The offset that the next record of the partition will get."""

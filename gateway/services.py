@@ -92,7 +92,7 @@ def _wired(settings: Settings, table: DynamoTable) -> Services:
         deadline_ms=settings.command_deadline_ms,
     )
     auth = Auth(deciding, SealingKey.of_auth(secrets), Sessions(settings.verdict_cache_s))
-    tail = JournalTail(settings, _followed(table, auth))
+    tail = JournalTail(settings, _followed(table, auth), publisher.partitions)
     heads = [partial(each.head, table) for each in _MODELS.values()]
     freshness = Freshness(tail, heads)
     return Services(

@@ -85,6 +85,19 @@ class CommandPublisher:
             await _stopped(self._kafka)
             self._kafka = None
 
+    async def partitions(self, topic: str) -> int:
+        """How many partitions a topic has.
+
+        Raises:
+            Unavailable: it is not there, or the broker does not answer.
+        """
+        if self._kafka is None:
+            raise Unavailable("the command publisher is not connected")
+        try:
+            return len(await self._kafka.partitions_for(self._settings.topic(topic)))
+        except KafkaError as error:
+            raise Unavailable(f"{topic} is not known") from error
+
     async def publish(  # noqa: PLR0913  # one keyword per header
         self,
         topic: str,
