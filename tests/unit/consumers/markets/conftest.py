@@ -1,7 +1,7 @@
 import pytest
+
 from consumers.markets.context import MarketsContext
 from consumers.markets.invariants import check
-from consumers.markets.state import Markets
 from schemas.accounts import OrderType, Side, TimeInForce
 from schemas.codec import Message
 from schemas.envelope import Cause, ReplyRoute
@@ -24,7 +24,7 @@ class Partition:
 
     def __init__(self) -> None:
         self.context = MarketsContext()
-        self.state: Markets = self.context.empty()
+        self.state = self.context.empty()
         self.history: list[tuple[Message, Cause]] = []
         self.now_ms = 1_000
         self.offset = 0
@@ -46,9 +46,11 @@ class Partition:
         return events
 
     def open(self, symbol: str = "BTC-USD", rules: Rules = RULES) -> list[Message]:
-        return self.handle(ListMarket(symbol=symbol, asset=symbol.split("-")[0], rules=rules))
+        return self.handle(
+            ListMarket(symbol=symbol, asset=symbol.split("-", maxsplit=1)[0], rules=rules)
+        )
 
-    def quote(
+    def quote(  # noqa: PLR0913  # a quote has so many parts
         self,
         bid: float,
         ask: float,
@@ -71,7 +73,7 @@ class Partition:
         )
         return self.handle(UpdateQuote(symbol=symbol, quote=quote))
 
-    def order(
+    def order(  # noqa: PLR0913  # an order has so many parts
         self,
         order_id: str,
         side: Side,

@@ -2,6 +2,7 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from schemas.markets import (
     ClockTicked,
     CollarMoved,
@@ -21,7 +22,7 @@ Market = Any
 RULES = Rules(tick_e8=E8 // 100, lot_e8=1_000, min_notional_e8=E8)
 
 
-def listing(**changes: Any) -> ListMarket:
+def listing(**changes: object) -> ListMarket:
     return msgspec.structs.replace(
         ListMarket(symbol="BTC-USD", asset="BTC", rules=RULES), **changes
     )

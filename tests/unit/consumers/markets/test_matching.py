@@ -2,6 +2,7 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from consumers.markets.matching import FILLS_MAX
 from runtime.errors import Halted
 from schemas.accounts import EndReason, Reason, Side, TimeInForce
