@@ -36,7 +36,12 @@ def projections(names: Iterable[str]) -> tuple[Projection, ...]:
 def read_models_app(config: Settings, chosen: Sequence[Projection]) -> FastStream:
     """The application that keeps the chosen read models' tables."""
     logger = logging.getLogger("faststream")
-    broker = KafkaBroker(config.kafka_bootstrap, allow_auto_create_topics=False, logger=logger)
+    broker = KafkaBroker(
+        config.kafka_bootstrap,
+        allow_auto_create_topics=False,
+        logger=logger,
+        log_level=logging.DEBUG,
+    )
     store: list[Table] = []
     lanes = [_subscribe(broker, config, each, store) for each in chosen]
 

@@ -18,7 +18,8 @@ from runtime.projection import Projection, TableSpec
 from runtime.recorded import WRITERS_OWN, epoch_of, event_of, event_type_of, recorded_of
 from runtime.table import Change, ConditionFailed, Put, Readable, Row, Table
 from schemas.codec import PoisonMessage
-from schemas.envelope import header_map
+from schemas.envelope import CE_TYPE, header_map
+from schemas.journal import CommandDiscarded
 
 CHANGES_MAX: Final = 99
 """DynamoDB takes 100 actions in a transaction; one is the checkpoint."""
@@ -39,6 +40,7 @@ class Position(NamedTuple):
 
 
 _START: Final = Position(0, NO_EPOCH)
+_DISCARDED: Final = CommandDiscarded.TYPE.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,8 @@ class Fold:
             event = event_of(self._events, event_type, record.value or b"")
             recorded = recorded_of(self._journal, self._partition, record.offset, headers)
         except (KeyError, ValueError, PoisonMessage) as error:
+            if headers.get(CE_TYPE) == _DISCARDED:  # carries what its client sent, read or not
+                return ()
             raise Halted(f"{self._place(record.offset)} cannot be read: {error}") from error
         changes = self._projection.project(event, recorded)
         if len(changes) > CHANGES_MAX:

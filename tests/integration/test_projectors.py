@@ -1,0 +1,122 @@
+"""The projectors' process on real Kafka and DynamoDB: exactly once, whatever happens to it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from journals import History
+
+from read_models.activity.projection import PROJECTION as ACTIVITY
+from read_models.app import group_of, read_models_app
+from read_models.commands.projection import PROJECTION as COMMANDS
+from read_models.orders.projection import PROJECTION as ORDERS
+from read_models.portfolio.projection import PROJECTION as PORTFOLIO
+from runtime.dynamodb import DynamoTable, create_tables, open_dynamodb
+from runtime.memory_table import MemoryTable
+from runtime.projection import Projection
+from runtime.projector import Projector, positions
+from runtime.settings import Settings
+from schemas.topics import ACCOUNTS_JOURNAL
+
+DEADLINE_S = 30
+ALL: tuple[Projection, ...] = (ORDERS, PORTFOLIO, ACTIVITY, COMMANDS)
+MakeTopics = Callable[..., Awaitable[Settings]]
+
+
+def _settings(settings: Settings, dynamodb_endpoint: str) -> Settings:
+    return settings.model_copy(update={"dynamodb_endpoint": dynamodb_endpoint})
+
+
+@pytest.fixture
+async def config(make_topics: MakeTopics, dynamodb_endpoint: str) -> Settings:
+    """Topics and tables of this test alone."""
+    return await make_topics(dynamodb_endpoint=dynamodb_endpoint)
+
+
+@pytest.fixture
+async def table(config: Settings) -> AsyncIterator[DynamoTable]:
+    async with open_dynamodb(config) as client:
+        await create_tables(client, config, [spec for each in ALL for spec in each.tables])
+        yield DynamoTable(client, config)
+
+
+@asynccontextmanager
+async def running(config: Settings, chosen: Sequence[Projection] = ALL) -> AsyncIterator[None]:
+    """A projectors' process, within this one."""
+    app = read_models_app(config, chosen)
+    task = asyncio.create_task(app.run())
+    try:
+        yield
+    finally:
+        app.exit()
+        await asyncio.wait_for(task, DEADLINE_S)
+
+
+async def append(config: Settings, histories: Sequence[History], start: int = 0) -> None:
+    """Write the histories' records to the journal's partitions."""
+    async with AIOKafkaProducer(
+        bootstrap_servers=config.kafka_bootstrap, enable_idempotence=True, linger_ms=5
+    ) as producer:
+        for partition, history in enumerate(histories):
+            for record in history.appended(start):
+                await producer.send(
+                    config.topic(ACCOUNTS_JOURNAL),
+                    record.value,
+                    partition=partition,
+                    headers=record.headers,
+                )
+        await producer.flush()
+
+
+async def until_projected(table: DynamoTable, histories: Sequence[History]) -> None:
+    """Wait until every checkpoint stands at its journal's end."""
+    ends = [len(each.records) for each in histories]
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            reached = [
+                await positions(table, each.tables, ACCOUNTS_JOURNAL, len(histories))
+                for each in ALL
+            ]
+            if all([at.offset for at in places] == ends for places in reached):
+                return
+            await asyncio.sleep(0.1)
+
+
+async def folded(histories: Sequence[History]) -> MemoryTable:
+    """What the tables must hold: each journal folded in one go."""
+    memory = MemoryTable([spec for each in ALL for spec in each.tables])
+    for projection in ALL:
+        for partition, history in enumerate(histories):
+            projector = Projector(projection, ACCOUNTS_JOURNAL, partition, memory)
+            await projector.step(history.records, now_s=0)
+            await projector.step([], now_s=10)
+    return memory
+
+
+async def rows_of(table: DynamoTable, memory: MemoryTable, name: str) -> dict[Any, Any]:
+    """The same keys, as DynamoDB has them."""
+    keys = [
+        {spec.partition_key: key[0]} | ({spec.sort_key: key[1]} if spec.sort_key else {})
+        for spec in (each.tables[0] for each in ALL)
+        if spec.name == name
+        for key in memory.rows(name)
+    ]
+    found = await table.batch_get(name, keys)
+    return dict(zip(memory.rows(name), found, strict=True))
+
+
+async def test_tables_equal_the_fold_of_their_journals(
+    config: Settings, table: DynamoTable
+) -> None:
+    histories = [History(seed, accounts=5).live(150) for seed in range(4)]
+    async with running(config):
+        await append(config, histories)
+        await until_projected(table, histories)
+    memory = await folded(histories)
+    for projection in ALL:
+        name = projection.tables[0].name
+        assert await rows_of(table, memory, name) == memory.rows(name)
+        assert len(memory.rows(name)) > 20
