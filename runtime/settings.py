@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """What can be set; units stand last in the names."""
 
-    model_config = SettingsConfigDict(env_prefix="CNOP_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="CNOP_", frozen=True, env_parse_none_str="none")
 
     kafka_bootstrap: str = "127.0.0.1:9092"
     dynamodb_endpoint: str | None = "http://127.0.0.1:8000"
