@@ -5,7 +5,7 @@ JSON readers outside Python lose integers above 2**53, and amounts in 1e-8 units
 """
 
 import re
-from typing import ClassVar, Final, TypeVar
+from typing import ClassVar, Final, TypeVar, dataclass_transform
 
 import msgspec
 
@@ -17,6 +17,7 @@ class PoisonMessage(Exception):  # noqa: N818  # the field's word, and the name 
     """A message that cannot be decoded: dead-letter it and go on."""
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True)
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A command or an event; `TYPE` is its CloudEvents type and carries the version."""
 
