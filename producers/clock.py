@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+from collections import defaultdict
 from typing import Final
 
-from producers.commands import Acknowledgement, CommandPublisher
-from producers.edge import RETRY_S, send, started
+from producers.commands import CommandPublisher
+from producers.edge import RETRY_S, Flight, send, started
 from runtime.errors import Unavailable
 from runtime.settings import Settings
 from runtime.settings import settings as settings_of_process
@@ -20,12 +21,12 @@ _LIVES_MS: Final = 2_000
 async def main(settings: Settings | None = None) -> None:
     """Tick until cancelled, through whatever the broker does."""
     publisher = CommandPublisher(settings or settings_of_process(), producer="clock")
-    on_their_way: dict[int, Acknowledgement] = {}
+    flights: defaultdict[int, Flight] = defaultdict(Flight)
     try:
         await started(publisher)
         while True:
             try:
-                await tick(publisher, on_their_way)
+                await tick(publisher, flights)
                 await asyncio.sleep(_TICK_S)
             except Unavailable as error:
                 _LOG.info("waiting for the broker: %s", error)
@@ -34,15 +35,13 @@ async def main(settings: Settings | None = None) -> None:
         await publisher.stop()
 
 
-async def tick(publisher: CommandPublisher, on_their_way: dict[int, Acknowledgement]) -> None:
+async def tick(publisher: CommandPublisher, flights: defaultdict[int, Flight]) -> None:
     """Send a tick to each partition whose last one arrived.
 
     Raises:
         Unavailable: one could not be sent.
     """
     for partition in range(await publisher.partitions(MARKETS_COMMANDS)):
-        previous = on_their_way.get(partition)
-        if previous is None or previous.done():
-            on_their_way[partition] = await send(
-                publisher, None, TickClock(), lives_ms=_LIVES_MS, partition=partition
-            )
+        if flights[partition].is_over():
+            sent = await send(publisher, None, TickClock(), lives_ms=_LIVES_MS, partition=partition)
+            flights[partition].began(sent)

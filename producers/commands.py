@@ -137,19 +137,6 @@ class CommandPublisher:
         )
         return await self._send(topic, key, encode(command), headers, partition)
 
-    async def partitions(self, topic: str) -> int:
-        """How many partitions a topic has.
-
-        Raises:
-            Unavailable: the broker does not say.
-        """
-        if self._kafka is None:
-            raise Unavailable("the command publisher is not connected")
-        try:
-            return len(await self._kafka.partitions_for(self._settings.topic(topic)))
-        except KafkaError as error:
-            raise Unavailable(f"{topic} is not known") from error
-
     async def _send(
         self, topic: str, key: str | None, value: bytes, headers: Headers, partition: int | None
     ) -> Acknowledgement:

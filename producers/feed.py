@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from producers.commands import Acknowledgement, CommandPublisher
-from producers.edge import RETRY_S, send, started
+from producers.edge import RETRY_S, Flight, send, started
 from producers.quotes import Tick, dense, quote
 from producers.recorded import btc_ticks, xrp_ticks
 from producers.simulated import walk
@@ -124,13 +124,13 @@ async def _sent_for_sure(publisher: CommandPublisher, symbol: str, command: Mess
 async def _feed(publisher: CommandPublisher, market: Market, settings: Settings) -> None:
     """Quote at the ticks' pace; a tick whose predecessor is still on its way is left out."""
     sequence = 0
-    on_its_way: Acknowledgement | None = None
+    flight = Flight()
     async for tick in _paced(market.ticks(settings.feed_seed), settings.feed_speed):
-        if on_its_way is not None and not on_its_way.done():
+        if not flight.is_over():
             continue
         sequence = max(sequence + 1, round(time.time() * 1000))
         with suppress(Unavailable):  # the next tick is another try
-            on_its_way = await _send_quote(publisher, market, tick, sequence)
+            flight.began(await _send_quote(publisher, market, tick, sequence))
 
 
 async def _paced(ticks: Iterable[Tick], speed: float) -> AsyncIterator[Tick]:
