@@ -1,0 +1,1 @@
+"""Auth checks secrets for the gateways: registrations, passwords, tokens."""

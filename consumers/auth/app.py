@@ -1,0 +1,209 @@
+"""The auth service: `app` is its FastStream application, request/reply over Kafka."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import IllegalStateError, KafkaError
+from faststream import AckPolicy, FastStream
+from faststream.kafka import KafkaBroker, KafkaMessage
+
+from consumers.auth.passwords import Passwords
+from consumers.auth.progress import Progress
+from consumers.auth.registering import Registering
+from consumers.auth.sender import Sender
+from consumers.auth.service import Auth
+from consumers.auth.signing_in import SigningIn
+from consumers.auth.tail import Tail
+from consumers.auth.tokens import Tokens
+from runtime.dynamodb import DynamoTable, open_dynamodb
+from runtime.errors import Unavailable
+from runtime.security.files import ensure_secrets
+from runtime.security.pseudonyms import Pseudonyms
+from runtime.security.sealed import OpeningKey
+from runtime.security.vault import VAULT, Vault
+from runtime.settings import Settings, settings
+from schemas.topics import AUTH_REQUESTS
+
+_LOG: Final = logging.getLogger(__name__)
+_IN_WORK_MAX: Final = 512
+_COMMIT_EVERY_S: Final = 1.0
+_BACKOFF_S: Final = 0.5
+_DRAIN_S_MAX: Final = 4.0
+
+
+class Requests:
+    """Takes requests off the topic and works on many at once, so that none waits for a hash."""
+
+    def __init__(self) -> None:
+        self._places: Final = asyncio.Semaphore(_IN_WORK_MAX)
+        self._tasks: Final[set[asyncio.Task[None]]] = set()
+        self._progress: Final = Progress()
+        self._consumer: AIOKafkaConsumer | None = None
+        self._is_draining = False
+        self.auth: Auth | None = None
+
+    async def take(self, message: KafkaMessage) -> None:
+        """Start to work on a request; waits while too many are in work."""
+        record: Any = message.raw_message
+        place = TopicPartition(record.topic, record.partition)
+        self._progress.begin(place, record.offset)
+        if self._is_draining or self.auth is None:
+            return  # not committed, so another process or the next life takes it
+        consumer: Any = message.consumer
+        self._consumer = consumer
+        await self._places.acquire()
+        task = asyncio.create_task(self._work(self.auth, record, place))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self) -> None:
+        """Finish what is in work, for some seconds, and commit."""
+        self._is_draining = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_DRAIN_S_MAX)
+        await self._commit()
+
+    async def commit_for_ever(self) -> None:
+        """Commit what is done, every second."""
+        while True:
+            await asyncio.sleep(_COMMIT_EVERY_S)
+            await self._commit()
+
+    async def _work(
+        self, auth: Auth, record: ConsumerRecord[bytes, bytes], place: TopicPartition
+    ) -> None:
+        try:
+            await auth.handle(record)
+        except Exception:  # noqa: BLE001  # one request's fault must not end the others
+            _LOG.exception("request %s/%s failed", record.partition, record.offset)
+        finally:
+            self._progress.end(place, record.offset)
+            self._places.release()
+
+    async def _commit(self) -> None:
+        consumer = self._consumer
+        if consumer is None:
+            return
+        assigned = consumer.assignment()
+        done = self._progress.committable()
+        offsets = {place: at for place, at in done.items() if place in assigned}
+        if not offsets:
+            return
+        try:
+            await consumer.commit(offsets)
+        except (KafkaError, IllegalStateError) as error:
+            _LOG.info("progress is not committed: %r", error)
+
+
+def auth_app(settings: Settings) -> FastStream:
+    """The FastStream application with these settings."""
+    broker = KafkaBroker(
+        settings.kafka_bootstrap,
+        allow_auto_create_topics=False,
+        apply_types=False,
+        client_id="cnop-auth-requests",
+        logger=None,
+    )
+    requests = Requests()
+    broker.subscriber(
+        settings.topic(AUTH_REQUESTS),
+        group_id=f"{settings.namespace}auth",
+        ack_policy=AckPolicy.MANUAL,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=250,
+        decoder=_undecoded,
+    )(requests.take)
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            requests.auth = await _opened(settings, stack)
+            committing = asyncio.create_task(requests.commit_for_ever())
+            stack.callback(committing.cancel)
+            yield
+
+    return FastStream(broker, lifespan=lifespan, on_shutdown=[requests.drain])
+
+
+async def _undecoded(message: KafkaMessage) -> KafkaMessage:
+    return message
+
+
+async def _opened(settings: Settings, stack: AsyncExitStack) -> Auth:
+    """Everything that auth needs, once Kafka and DynamoDB are there and the journals are read."""
+    secrets_dir = ensure_secrets(settings.secrets)
+    rows = DynamoTable(await stack.enter_async_context(open_dynamodb(settings)), settings)
+    vault = Vault(rows)
+    sender = Sender(settings)
+    await sender.start()
+    stack.push_async_callback(sender.stop)
+    await _answering(rows)
+    tail = Tail(
+        settings, partitions=sender.partitions, refused_key=_Destroyer(vault, stack).destroy
+    )
+    await tail.start()
+    stack.push_async_callback(tail.stop)
+    passwords = Passwords()
+    stack.callback(passwords.close)
+    pseudonyms = Pseudonyms.of(secrets_dir)
+    tokens = Tokens.of(secrets_dir)
+    return Auth(
+        opening=OpeningKey.of_auth(secrets_dir),
+        tokens=tokens,
+        registering=Registering(
+            passwords=passwords, pseudonyms=pseudonyms, vault=vault, sender=sender, tail=tail
+        ),
+        signing_in=SigningIn(
+            passwords=passwords,
+            pseudonyms=pseudonyms,
+            vault=vault,
+            tokens=tokens,
+            sender=sender,
+            tail=tail,
+            token_s=settings.access_token_s,
+        ),
+        sender=sender,
+        tail=tail,
+    )
+
+
+async def _answering(rows: DynamoTable) -> None:
+    """Wait until the vault can be read."""
+    while True:
+        try:
+            await rows.get(VAULT.name, {VAULT.partition_key: "none"})
+        except Unavailable as error:
+            _LOG.warning("no vault yet: %s", error)
+            await asyncio.sleep(_BACKOFF_S)
+        else:
+            return
+
+
+class _Destroyer:
+    """Destroys keys of refused registrations one after another, until the store takes it."""
+
+    def __init__(self, vault: Vault, stack: AsyncExitStack) -> None:
+        self._vault: Final = vault
+        self._queue: Final[asyncio.Queue[str]] = asyncio.Queue()
+        task = asyncio.create_task(self._run())
+        stack.callback(task.cancel)
+
+    def destroy(self, key_id: str) -> None:
+        """Destroy this key soon."""
+        self._queue.put_nowait(key_id)
+
+    async def _run(self) -> None:
+        while True:
+            key_id = await self._queue.get()
+            try:
+                await self._vault.destroy(key_id)
+            except Unavailable:
+                self._queue.put_nowait(key_id)
+                await asyncio.sleep(_BACKOFF_S)
+
+
+app = auth_app(settings())

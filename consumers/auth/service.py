@@ -1,0 +1,147 @@
+"""What auth answers to each request, and what it does with what is none."""
+
+import asyncio
+import logging
+import secrets
+import time
+from typing import Final
+
+from aiokafka import ConsumerRecord
+
+from consumers.auth.registering import Registering
+from consumers.auth.request import Request, answer_headers, route_of
+from consumers.auth.sender import Sender
+from consumers.auth.signing_in import SigningIn
+from consumers.auth.tail import Tail
+from consumers.auth.tokens import InvalidToken, Tokens
+from runtime import logs, metrics
+from runtime.errors import Unavailable
+from runtime.journal.entries import dead_letter
+from runtime.log import Record
+from runtime.security.sealed import OpeningKey
+from schemas.auth import (
+    Reason,
+    Refused,
+    Register,
+    RegisterSecret,
+    SignIn,
+    SignInSecret,
+    TokenSecret,
+    Validate,
+    Verdict,
+)
+from schemas.codec import Message, PoisonMessage, encode
+from schemas.envelope import CORRELATION_ID, ReplyRoute
+from schemas.topics import AUTH_REQUESTS, GATEWAY_REPLIES, dlq_of
+
+_LOG: Final = logging.getLogger(__name__)
+_LATE_MS: Final = 1_000
+_BACKOFF_S: Final = 0.5
+_UNAVAILABLE: Final = Refused(reason=Reason.UNAVAILABLE, retry_after_s=1)
+_INVALID_TOKEN: Final = Refused(reason=Reason.INVALID_TOKEN)
+_INVALID_SECRET: Final = Refused(reason=Reason.INVALID_SECRET)
+
+
+class Auth:
+    """Handles one record of `auth.requests` at a time; many at once."""
+
+    def __init__(  # noqa: PLR0913  # its parts
+        self,
+        *,
+        opening: OpeningKey,
+        tokens: Tokens,
+        registering: Registering,
+        signing_in: SigningIn,
+        sender: Sender,
+        tail: Tail,
+    ) -> None:
+        self._opening: Final = opening
+        self._tokens: Final = tokens
+        self._registering: Final = registering
+        self._signing_in: Final = signing_in
+        self._sender: Final = sender
+        self._tail: Final = tail
+
+    async def handle(self, record: ConsumerRecord[bytes, bytes]) -> None:
+        """Answer the record, or dead-letter it; returns when nothing more is to be done."""
+        route = route_of(record)
+        try:
+            answer = await self._answered(Request.of(record))
+        except PoisonMessage as poison:
+            await self._dead_letter(record, str(poison))
+            answer = _INVALID_SECRET
+        except Unavailable as error:
+            _LOG.warning("a request cannot be answered now: %s", error)
+            answer = _UNAVAILABLE
+        if answer is not None and route is not None:
+            await self._reply(answer, route)
+
+    async def _answered(self, request: Request) -> Message | None:
+        """The answer; None when identity gives it, or nobody waits any more."""
+        logs.correlation_id.set(request.headers.get(CORRELATION_ID, b"").decode() or None)
+        message = request.message
+        if isinstance(message, Register):
+            secret = self._opening.open(message.secret, RegisterSecret)
+            await self._registering.register(request, secret)
+            return None
+        if time.time() * 1_000 > request.expires_at_ms + _LATE_MS:
+            return None
+        match message:
+            case SignIn():
+                secret = self._opening.open(message.secret, SignInSecret)
+                return await self._signing_in.sign_in(request, secret, message.reply_key)
+            case Validate():
+                return self._verdict(self._opening.open(message.secret, TokenSecret))
+            case _:
+                raise PoisonMessage(f"auth does not answer {message.TYPE}")
+
+    def _verdict(self, secret: TokenSecret) -> Message:
+        """Fails closed: without fresh knowledge of revocations no token is good."""
+        try:
+            claims = self._tokens.read(secret.access_token)
+        except InvalidToken:
+            return _INVALID_TOKEN
+        if not self._tail.is_fresh:
+            return _UNAVAILABLE
+        if claims.sid in self._tail.revoked:
+            return _INVALID_TOKEN
+        return Verdict(
+            user_id=claims.sub,
+            username_hmac=claims.unh,
+            session_id=claims.sid,
+            role=claims.role,
+            expires_at_ms=claims.exp * 1_000,
+        )
+
+    async def _reply(self, answer: Message, route: ReplyRoute) -> None:
+        headers = answer_headers(secrets.token_hex(16), answer, route, int(time.time() * 1_000))
+        try:
+            await self._sender.send(
+                GATEWAY_REPLIES, encode(answer), headers, partition=route.partition
+            )
+        except Unavailable as error:
+            _LOG.warning("an answer is lost: %s", error)
+
+    async def _dead_letter(self, record: ConsumerRecord[bytes, bytes], problem: str) -> None:
+        """Keep the raw record for operators; going on without it would lose it."""
+        letter = dead_letter(
+            Record(record.offset, record.timestamp, record.key, record.value, record.headers),
+            topic=AUTH_REQUESTS,
+            partition=record.partition,
+            problem=problem,
+        )
+        while True:
+            try:
+                await self._sender.send(
+                    dlq_of(AUTH_REQUESTS),
+                    letter.value,
+                    letter.headers,
+                    key=letter.key,
+                    partition=record.partition,
+                )
+            except Unavailable as error:
+                _LOG.warning("a dead letter waits: %s", error)
+                await asyncio.sleep(_BACKOFF_S)
+            else:
+                metrics.DEAD_LETTERS.labels(AUTH_REQUESTS).inc()
+                return
