@@ -13,12 +13,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.answers import problem_answer
 from gateway.problems import Problem, unavailable
 from runtime.errors import Unavailable
+from runtime.logs import correlation_id
 
 _LOG: Final = logging.getLogger(__name__)
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _REQUEST_ID: Final = "cnop.request_id"
 _PATH_CHARACTERS_MAX: Final = 200
-_CODES: Final = {404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
+_CODES: Final = {404: "not-found", 413: "body-too-large"}
 
 
 class Edge:
@@ -33,6 +34,7 @@ class Edge:
             return
         request_id = _request_id(scope)
         scope[_REQUEST_ID] = request_id
+        correlation_id.set(request_id)
         header = (b"x-request-id", request_id.encode())
         started = False
 
@@ -48,7 +50,7 @@ class Edge:
         except Exception as error:  # the last place where a request can still get an answer
             if started:
                 raise
-            await _failure(error, scope)(scope, receive, send_marked)
+            await failure(error, scope)(scope, receive, send_marked)
 
 
 def request_id_of(request: Request) -> str:
@@ -56,12 +58,8 @@ def request_id_of(request: Request) -> str:
     return request.scope[_REQUEST_ID]
 
 
-async def http_exception(request: Request, error: Exception) -> Response:
-    """What the framework refuses, as a problem."""
-    return _failure(error, request.scope)
-
-
-def _failure(error: Exception, scope: Scope) -> Response:
+def failure(error: Exception, scope: Scope) -> Response:
+    """The problem that answers an exception."""
     return problem_answer(
         _problem(error, scope), instance=_path(scope), request_id=scope[_REQUEST_ID]
     )
@@ -74,10 +72,10 @@ def _problem(error: Exception, scope: Scope) -> Problem:
         case HTTPException(status_code=status):
             return Problem(_CODES.get(status, "bad-request"), headers=error.headers)
         case Unavailable():
-            _LOG.warning("%s needs what does not answer: %s", scope[_REQUEST_ID], error)
+            _LOG.warning("what a request needs does not answer: %s", error)
             return unavailable()
         case _:
-            _LOG.error("request %s failed", scope[_REQUEST_ID], exc_info=error)
+            _LOG.error("a request failed", exc_info=error)
             return Problem("internal-error")
 
 

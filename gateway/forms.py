@@ -23,7 +23,7 @@ _SYMBOLS: Final = frozenset("!@#$%^&*()-_=+")
 _SHORT_PASSWORD: Final = range(12, 21)
 _PASSPHRASE_MAX: Final = 64
 _NAME_MAX: Final = 50
-_NAME_EXTRAS: Final = frozenset(" '-’")
+_NAME_EXTRAS: Final = frozenset(" '-\u2019")
 _PHONE_DIGITS: Final = range(10, 16)
 _PHONE_CHARACTERS_MAX: Final = 40
 _PHONE_SEPARATORS: Final = frozenset("+-.()/ \u00a0")

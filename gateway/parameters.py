@@ -65,9 +65,10 @@ def word(request: Request, name: str, words: type[Word]) -> Word | None:
     given = request.query_params.get(name)
     if given is None:
         return None
-    if given not in words:
-        raise invalid(name, f"has to be one of {', '.join(words)}")
-    return words(given)
+    try:
+        return words(given)
+    except ValueError:
+        raise invalid(name, f"has to be one of {', '.join(words)}") from None
 
 
 def asset_parameter(request: Request) -> str | None:

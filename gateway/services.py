@@ -19,7 +19,7 @@ from producers.commands import CommandPublisher
 from read_models.activity import queries as activity
 from read_models.orders import queries as orders
 from read_models.portfolio import queries as portfolio
-from read_models.users.table import USERS
+from read_models.users import queries as users
 from runtime.dynamodb import DynamoTable, open_dynamodb
 from runtime.projection import TableSpec
 from runtime.projector import Position, positions
@@ -116,7 +116,7 @@ def _followed(table: Readable, auth: Auth) -> tuple[Followed, ...]:
         )
 
     async def identity_positions(partitions: int) -> tuple[Position, ...]:
-        return await _lowest(table, IDENTITY_JOURNAL, partitions, [(USERS,)])
+        return await _lowest(table, IDENTITY_JOURNAL, partitions, [users.TABLES])
 
     return (
         Followed(ACCOUNTS_JOURNAL, _concerns(), accounts_positions),

@@ -1,0 +1,219 @@
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from gateway.amounts import read_e8
+from gateway.forms import AmountForm, LoginForm, OrderForm, ProfileForm, RegisterForm
+from schemas.money import E8, format_e8
+
+REGISTRATION = {
+    "username": "Trader_01",
+    "email": "Ann@Example.com",
+    "password": "Passw0rd!Passw0rd",
+    "first_name": "Ann",
+    "last_name": "O'Neil",
+}
+ORDER = {"asset_id": "btc", "order_type": "limit_buy", "quantity": "0.01", "price": "100"}
+
+
+def registered(**changes: Any) -> RegisterForm:
+    return RegisterForm.model_validate(REGISTRATION | changes)
+
+
+def ordered(**changes: Any) -> OrderForm:
+    return OrderForm.model_validate(ORDER | changes)
+
+
+def test_usernames_and_emails_are_stored_in_lower_case() -> None:
+    form = registered()
+    assert (form.username, form.email) == ("trader_01", "ann@example.com")
+
+
+@pytest.mark.parametrize("name", ["short", "a" * 31, "with space", "émile1", "", None, 123456, []])
+def test_other_usernames_are_refused(name: Any) -> None:
+    with pytest.raises(ValidationError):
+        registered(username=name)
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["Passw0rd!Pas", "Aa1!Aa1!Aa1!Aa1!Aa1!", "correct horse battery staple", "x" * 21, "y" * 64],
+)
+def test_passwords_of_four_kinds_and_passphrases_are_fine(password: str) -> None:
+    assert registered(password=password).password == password
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "Passw0rd!Pa",
+        "passw0rd!passw0rd",
+        "PASSW0RD!PASSW0RD",
+        "Password!Password",
+        "Passw0rdPassw0rd",
+    ]
+    + ["x" * 65, "Passw0rd!Pass\x00", "", None, 1],
+)
+def test_other_passwords_are_refused_on_registration_and_on_sign_in(password: Any) -> None:
+    with pytest.raises(ValidationError):
+        registered(password=password)
+    with pytest.raises(ValidationError):
+        LoginForm.model_validate({"username": "trader_01", "password": password})
+
+
+@pytest.mark.parametrize(
+    "name", ["A", "Zoë", "李小龍", "Ngô Đình", "محمد", "Jean-Luc", "रवि", "x" * 50]
+)
+def test_names_of_any_script_are_fine(name: str) -> None:
+    assert registered(first_name=name).first_name == name
+
+
+@pytest.mark.parametrize("name", ["", " ", "x" * 51, "R2D2", "a<b>", "--", "a\x00b", "💥", None, 1])
+def test_other_names_are_refused(name: Any) -> None:
+    with pytest.raises(ValidationError):
+        registered(last_name=name)
+
+
+@pytest.mark.parametrize(
+    ("given_phone", "kept"),
+    [("1234567890", "1234567890"), ("+1 (555) 123-4567", "+15551234567"), ("", None), (None, None)],
+)
+def test_phones_lose_their_separators(given_phone: Any, kept: Any) -> None:
+    assert registered(phone=given_phone).phone == kept
+
+
+@pytest.mark.parametrize(
+    "phone", ["123456789", "1" * 16, "12345abcde", "１２３４５６７８９０", 1234567890]
+)
+def test_other_phones_are_refused(phone: Any) -> None:
+    with pytest.raises(ValidationError):
+        registered(phone=phone)
+
+
+def years_ago(years: int) -> str:
+    today = datetime.now(UTC).date()
+    return f"{today.year - years}-01-01"
+
+
+@pytest.mark.parametrize("years", [14, 40, 120])
+def test_ages_from_13_to_120_are_fine(years: int) -> None:
+    assert registered(date_of_birth=years_ago(years)).date_of_birth == years_ago(years)
+
+
+@pytest.mark.parametrize(
+    "born",
+    [years_ago(12), years_ago(122), "1990-13-01", "01.02.1990", "19900101", "1990-1-1", 1990],
+)
+def test_other_dates_of_birth_are_refused(born: Any) -> None:
+    with pytest.raises(ValidationError):
+        registered(date_of_birth=born)
+
+
+@pytest.mark.parametrize(
+    "email", ["", "a", "a@", "@b.com", "a b@example.com", "a@b", "x" * 300, None, 1]
+)
+def test_addresses_that_cannot_be_are_refused(email: Any) -> None:
+    with pytest.raises(ValidationError):
+        registered(email=email)
+
+
+def test_unknown_fields_are_ignored() -> None:
+    assert registered(role="operator").username == "trader_01"
+
+
+def test_a_profile_keeps_what_is_absent_or_null_and_clears_what_is_empty() -> None:
+    form = ProfileForm.model_validate({"first_name": None, "phone": ""})
+    assert form.first_name is None
+    assert form.phone == ""
+
+
+@pytest.mark.parametrize(
+    ("amount", "amount_e8"),
+    [
+        (500, 500 * E8),
+        ("500", 500 * E8),
+        ("12.50", 1250_000_000),
+        (Decimal("12.5"), 1250_000_000),
+        (Decimal("1E+2"), 100 * E8),
+        ("1000000", 1_000_000 * E8),
+        (Decimal("0.01"), E8 // 100),
+    ],
+)
+def test_amounts_are_read_exactly(amount: Any, amount_e8: int) -> None:
+    assert AmountForm.model_validate({"amount": amount}).amount == amount_e8
+
+
+@pytest.mark.parametrize(
+    "amount",
+    [
+        0,
+        -1,
+        "0",
+        "-5",
+        "0.001",
+        "1000000.01",
+        1_000_001,
+        10**30,
+        True,
+        False,
+        None,
+        "",
+        "abc",
+        "NaN",
+    ]
+    + ["1e3", "Infinity", "１２", "1,000", " 5", [], {}, Decimal("NaN"), Decimal("1E+400"), 1.5],
+)
+def test_other_amounts_are_refused(amount: Any) -> None:
+    with pytest.raises(ValidationError):
+        AmountForm.model_validate({"amount": amount})
+
+
+@given(st.integers(min_value=-(10**17), max_value=10**17))
+def test_every_decimal_string_and_number_reads_as_itself(value_e8: int) -> None:
+    assert read_e8(format_e8(value_e8)) == value_e8
+    assert read_e8(Decimal(format_e8(value_e8))) == value_e8
+
+
+@given(st.one_of(st.text(), st.booleans(), st.floats(), st.integers(), st.none(), st.decimals()))
+def test_whatever_comes_as_an_amount_is_read_or_refused(value: Any) -> None:
+    try:
+        assert isinstance(read_e8(value), int)
+    except ValueError:
+        assert not isinstance(value, int) or isinstance(value, bool) or abs(value) > 10**9
+
+
+def test_assets_are_upper_case_and_the_price_of_a_market_order_is_ignored() -> None:
+    form = ordered(order_type="market_buy", price="a lie")
+    assert (form.asset_id, form.price) == ("BTC", None)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"quantity": "0.0009"},
+        {"quantity": 0},
+        {"quantity": "1e400"},
+        {"quantity": None},
+        {"price": None},
+        {"price": 0},
+        {"price": "1000000.01"},
+        {"price": "0.000000001"},
+        {"asset_id": "B-T-C"},
+        {"asset_id": "ELEVENCHARS"},
+        {"asset_id": ""},
+        {"order_type": "stop_buy"},
+        {"order_type": "LIMIT_BUY"},
+        {"order_type": None},
+        {"time_in_force": "GTD"},
+        {"client_order_id": "a b"},
+        {"client_order_id": ""},
+    ],
+)
+def test_orders_beyond_the_rules_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        ordered(**changes)
