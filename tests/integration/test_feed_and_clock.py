@@ -2,19 +2,23 @@
 
 import asyncio
 import logging
+import signal
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from producers import clock, feed
+from runtime.admin import create_topics
+from runtime.devstack.servers import KafkaServer
 from runtime.settings import Settings
 from schemas.envelope import header_map
 from schemas.markets import COMMANDS, ListMarket, TickClock, UpdateQuote
-from schemas.topics import MARKETS_COMMANDS
+from schemas.topics import MARKETS_COMMANDS, REGISTRY
 
 MakeTopics = Callable[..., Awaitable[Settings]]
 DEADLINE_S = 30.0
@@ -108,6 +112,48 @@ async def test_they_wait_for_a_broker_that_is_not_there(
     async with asyncio.timeout(DEADLINE_S), running(main(settings)):
         while caplog.messages.count("waiting for the broker") < 2:  # noqa: ASYNC110  # logs tell nobody
             await asyncio.sleep(0.05)
+
+
+async def test_quotes_and_ticks_go_on_after_the_broker_was_killed(
+    tmp_path: Path, jars: Path
+) -> None:
+    server = KafkaServer(tmp_path, jars=jars, log=tmp_path / "kafka.log")
+    server.launch()
+    settings = Settings(kafka_bootstrap=server.bootstrap, partitions=PARTITIONS)
+    try:
+        await server.wait_ready()
+        await create_topics(settings, [REGISTRY[MARKETS_COMMANDS]])
+        async with asyncio.timeout(120), running(feed.main(settings), clock.main(settings)):
+            await _seen(settings, await _end(settings))
+            server.signal(signal.SIGKILL)
+            server.stop()
+            server.launch()
+            await server.wait_ready()
+            await _seen(settings, await _end(settings))
+    finally:
+        server.stop()
+
+
+async def _end(settings: Settings) -> int:
+    """How many records the inbox holds."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap)
+    await consumer.start()
+    topic = settings.topic(MARKETS_COMMANDS)
+    ends = await consumer.end_offsets([TopicPartition(topic, each) for each in range(PARTITIONS)])
+    await consumer.stop()
+    return sum(ends.values())
+
+
+async def _seen(settings: Settings, since: int) -> None:
+    """Wait until a quote of each market and a tick of each partition came after `since` records."""
+    seen: set[object] = set()
+    async with inbox(settings) as records:
+        async for record in records:
+            since -= 1
+            if since < 0:
+                seen.add(record.key.decode() if record.key else record.partition)
+            if seen >= {*SYMBOLS, *range(PARTITIONS)}:
+                return
 
 
 @pytest.fixture
