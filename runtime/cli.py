@@ -30,9 +30,15 @@ def main() -> None:
     except ValidationError as problem:
         _end("\n".join(_setting(each["loc"], each["msg"]) for each in problem.errors()))
     except OSError as problem:
-        if problem.errno not in _SENTENCES:
+        if (sentence := sentence_of(problem)) is None:
             raise
-        _end(f"{_SENTENCES[problem.errno]}: {problem.filename or problem}.")
+        _end(sentence)
+
+
+def sentence_of(problem: OSError) -> str | None:
+    """What a person can do something about; None for other errors."""
+    known = _SENTENCES.get(problem.errno or 0)
+    return known and f"{known}: {problem.filename or problem}."
 
 
 def _application(arguments: list[str]) -> typer.Typer:

@@ -162,9 +162,9 @@ class Supervisor:
                 self._prepare()
                 self._supervise()
             except KeyboardInterrupt:
-                self._say("stopping", state="stopping")
+                self._say("asking every process to end", state="stopping")
             except Exception as problem:
-                self._say("stopping", state="failed", problem=str(problem))
+                self._say("asking every process to end", state="failed", problem=str(problem))
                 raise
             finally:
                 self._stop()

@@ -11,18 +11,20 @@ from rich.text import Text
 from runtime.devstack.state import ProcessStatus, StackStatus
 
 _COLOURS: Final = {"ready": "green", "starting": "yellow", "running": "yellow", "waiting": "red"}
+_REFRESH_S: Final = 1.0
 _FIRST_ORDER: Final = """\
-H='content-type: application/json'; URL={url}/api/v1
-curl -s $URL/auth/register -H "$H" -d '{{"username": "satoshi", "email": "satoshi@example.com",
-  "password": "Genesis-2009!", "first_name": "Satoshi", "last_name": "Nakamoto"}}'; echo
-TOKEN=$(curl -s $URL/auth/login -H "$H" \\
-  -d '{{"username": "satoshi", "password": "Genesis-2009!"}}' \\
-  | python3 -c 'import json, sys; print(json.load(sys.stdin)["access_token"])')
-A="authorization: Bearer $TOKEN"
-curl -s $URL/balance/deposit -H "$A" -H "$H" -d '{{"amount": "1000"}}'; echo
-curl -s $URL/orders -H "$A" -H "$H" \\
-  -d '{{"asset_id": "BTC", "order_type": "market_buy", "quantity": "0.001"}}'; echo
-curl -s $URL/portfolio -H "$A"; echo"""
+URL={url}/api/v1
+post() {{ curl -s $URL/$1 -H 'content-type: application/json' \\
+  -H "authorization: Bearer $TOKEN" -d "$2"; echo; }}
+post auth/register '{{"username": "satoshi", "email": "satoshi@example.com",
+  "password": "Genesis-2009!", "first_name": "Satoshi", "last_name": "N"}}'
+TOKEN=$(post auth/login '{{"username": "satoshi",
+  "password": "Genesis-2009!"}}' |
+  python3 -c 'import json, sys; print(json.load(sys.stdin)["access_token"])')
+post balance/deposit '{{"amount": "1000"}}'
+post orders '{{"asset_id": "BTC", "order_type": "market_buy",
+  "quantity": "0.001"}}'
+curl -s $URL/portfolio -H "authorization: Bearer $TOKEN"; echo"""
 
 
 def first_order(url: str) -> str:
@@ -31,12 +33,13 @@ def first_order(url: str) -> str:
 
 
 class StatusView:
-    """Shows each new status while it is entered."""
+    """Shows each new status while it is entered; the first order stands above it, to be copied."""
 
     def __init__(self, console: Console) -> None:
         self._console: Final = console
-        self._live: Final = Live(console=console, auto_refresh=False, transient=False)
-        self._step: str | None = None
+        self._live: Final = Live(console=console, auto_refresh=False)
+        self._shown: StackStatus | None = None
+        self._shown_at = 0.0
         self._told_ready = False
 
     def __enter__(self) -> Self:
@@ -51,18 +54,28 @@ class StatusView:
 
     def show(self, status: StackStatus) -> None:
         """Show it."""
-        if self._console.is_terminal:
-            self._live.update(panel(status), refresh=True)
-        else:
-            self._print(status)
-
-    def _print(self, status: StackStatus) -> None:
-        if status.step and status.step != self._step:
-            self._console.print(status.step, highlight=False)
-        self._step = status.step
         if status.state == "ready" and not self._told_ready:
             self._told_ready = True
+            self._tell_ready(status)
+        if self._console.is_terminal:
+            self._refresh(status)
+        elif status.step and (self._shown is None or status.step != self._shown.step):
+            self._console.print(status.step, highlight=False, soft_wrap=True)
+        self._shown = status
+
+    def _refresh(self, status: StackStatus) -> None:
+        now = time.monotonic()
+        if status != self._shown or now - self._shown_at > _REFRESH_S:
+            self._shown_at = now
+            self._live.update(panel(status), refresh=True)
+
+    def _tell_ready(self, status: StackStatus) -> None:
+        if not self._console.is_terminal:
             self._console.print(panel(status))
+        self._console.print("\nA first order, to paste into another shell:\n")
+        order = first_order(status.urls[0])
+        self._console.print(order, style="cyan", highlight=False, soft_wrap=True, markup=False)
+        self._console.print()
 
 
 def panel(status: StackStatus) -> Group:
@@ -70,10 +83,11 @@ def panel(status: StackStatus) -> Group:
     head = Text(f"CNOP is {status.state}", style=_COLOURS.get(status.state, "bold"))
     if status.step:
         head.append(f" · {status.step}", style="dim")
-    parts: list[Table | Text] = [head, _processes(status.processes)]
+    parts: list[Table | Text] = [head]
+    if status.processes:
+        parts.append(_processes(status.processes))
     if status.state in {"ready", "running"}:
-        parts += [_urls(status), Text("\nA first order, to paste into another shell:")]
-        parts += [Text(first_order(status.urls[0]), style="cyan")]
+        parts.append(_urls(status))
     return Group(*parts)
 
 
@@ -103,11 +117,4 @@ def _urls(status: StackStatus) -> Text:
 
 def _age(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return (
-        f"{hours} h {minutes} min"
-        if hours
-        else f"{minutes} min {rest} s"
-        if minutes
-        else f"{rest} s"
-    )
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
