@@ -76,6 +76,11 @@ class Outbound:
         """Send a raw copy to a DLQ."""
         self._letters.setdefault(place, []).append(letter)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was collected since the last `take`."""
+        return not (self._replies or self._letters or self._facts)
+
     def take(self, *, replies_from_ms: int = 0) -> dict[Place, list[list[NewRecord]]]:
         """Everything collected since the last call, in batches: replies first, then facts (W6).
 

@@ -62,6 +62,11 @@ class Writer(Generic[S]):
         self.is_writing = False
         self.partition: Partition[S]
 
+    @property
+    def is_published(self) -> bool:
+        """Whether all that follows from the journal was sent and acknowledged."""
+        return self._publishing is None and self.partition.outbound.is_empty
+
     # --- start -----------------------------------------------------------------------------
 
     async def start(self) -> None:
@@ -165,7 +170,10 @@ class Writer(Generic[S]):
         records = await self._log.read(
             partition.inbox, partition.source_offset + 1, wait_ms=0 if busy else wait_ms
         )
-        await self._decide(records)
+        if records:
+            await self._decide(records)
+        else:
+            await self._published()  # an idle writer notices what did not arrive
         await self._advance_round()
         return len(records)
 
@@ -180,8 +188,7 @@ class Writer(Generic[S]):
 
     async def _decide(self, records: Sequence[Record]) -> None:
         partition = self.partition
-        if records:
-            partition.remembered.forget_before(partition.time_ms)
+        partition.remembered.forget_before(partition.time_ms)
         batch: list[NewRecord] = []
         size = 0
         for record in records:

@@ -108,7 +108,7 @@ class MemoryLog:
     def publish(self, batches: Mapping[Place, Sequence[Batch]]) -> Awaitable[None]:
         """Append from a task of the same process; places go on independently."""
         tasks = [
-            self._scheduler.spawn(self._process, self._publish(place, each))
+            self._scheduler.spawn(self._process, self._publish(place, each), is_joined=True)
             for place, each in batches.items()
         ]
         return _Joined(tasks)

@@ -23,8 +23,11 @@ async def turn() -> None:
 class Task:
     """A coroutine of a process; `error` is what it ended with."""
 
-    def __init__(self, process: "Process", coroutine: Coroutine[Any, Any, None]) -> None:
+    def __init__(
+        self, process: "Process", coroutine: Coroutine[Any, Any, None], *, is_joined: bool
+    ) -> None:
         self.process: Final = process
+        self.is_joined: Final = is_joined
         self._coroutine: Final = coroutine
         self.done = False
         self.error: Exception | None = None
@@ -77,15 +80,22 @@ class Scheduler:
         self.processes.append(started)
         return started
 
-    def spawn(self, process: Process, coroutine: Coroutine[Any, Any, None]) -> Task:
-        """A new task of a process."""
-        task = Task(process, coroutine)
+    def spawn(
+        self, process: Process, coroutine: Coroutine[Any, Any, None], *, is_joined: bool = False
+    ) -> Task:
+        """A new task of a process; one that nobody joins ends the run with its error."""
+        task = Task(process, coroutine, is_joined=is_joined)
         process.tasks.append(task)
         return task
 
     def later(self, steps: int, action: Step) -> None:
         """Do something that belongs to no process after so many steps."""
         self._later.append((self.steps + steps, action))
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is due later."""
+        return not self._later
 
     def pause(self, process: Process, steps: int) -> None:
         """SIGSTOP now, SIGCONT after so many steps."""
@@ -112,6 +122,8 @@ class Scheduler:
         task.step()
         if task.done:
             task.process.tasks.remove(task)
+            if task.error is not None and not task.is_joined:
+                raise task.error
         return True
 
     def _run_due(self) -> None:

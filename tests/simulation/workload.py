@@ -1,0 +1,250 @@
+"""What clients, a feed and a clock send in a simulated run; all of it drawn from the run's seed."""
+
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+from producers.envelopes import command_headers
+from runtime.journal.outbound import partition_of
+from runtime.log import NewRecord
+from runtime.simulation.log import Broker
+from schemas import accounts, identity, markets
+from schemas.codec import Message, encode
+from schemas.envelope import ReplyRoute
+from schemas.money import E8
+
+SYMBOLS: Final = ("BTC-USD", "XRP-USD")
+_PRICE_E8: Final = {"BTC-USD": 40_000 * E8, "XRP-USD": 2 * E8}
+_LOT_E8: Final = {"BTC-USD": 1_000, "XRP-USD": 100_000}
+_TICK_E8: Final = {"BTC-USD": E8 // 100, "XRP-USD": E8 // 10_000}
+_CIPHERTEXT: Final = identity.Ciphertext("key", "nonce", "bytes")
+_ENDS: Final = (
+    accounts.OrderFilled.TYPE,
+    accounts.OrderCanceled.TYPE,
+    accounts.OrderExpired.TYPE,
+    accounts.OrderRejected.TYPE,
+)
+_DAY_MS: Final = 86_400_000
+
+
+class Workload:
+    """Sends `commands` client commands; `sent` maps each command id to its inbox topic."""
+
+    def __init__(self, broker: Broker, random: Random, commands: int, duplicate: float) -> None:
+        self._broker: Final = broker
+        self._random: Final = random
+        self._left = commands
+        self._duplicate: Final = duplicate
+        self._accounts: Final = [f"{n:032x}" for n in range(1, 5)]
+        self._sequence = 0
+        self._prices = dict(_PRICE_E8)
+        self.sent: Final[dict[str, str]] = {}
+        self.poison: Final[list[bytes]] = []
+        self._orders: Final[list[tuple[str, str]]] = []
+        for symbol in SYMBOLS:
+            self._list(symbol)
+        self.quote()
+        self._kinds: Final[tuple[tuple[int, Callable[[], None]], ...]] = (
+            (12, self._deposit),
+            (5, self._withdraw),
+            (40, self._order),
+            (20, self._cancel),
+            (8, self._register),
+            (8, self._sign_in),
+            (4, self._profile),
+            (3, self._poison),
+            (3, self._tick),
+            (2, self._halt_or_resume),
+        )
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every command was sent."""
+        return self._left <= 0
+
+    def maybe_send(self) -> None:
+        """Send something now and then."""
+        drawn = self._random.random()
+        if drawn < 0.02:
+            self.quote()
+        elif drawn < 0.08:
+            weights = [weight for weight, _ in self._kinds]
+            self._random.choices(self._kinds, weights)[0][1]()
+            self._left -= 1
+
+    def quote(self) -> None:
+        """A feed moves every market a little."""
+        for symbol in SYMBOLS:
+            self._sequence += 1
+            tick = _TICK_E8[symbol]
+            step = self._random.randrange(-20, 21) * self._prices[symbol] // 20_000
+            middle = max((self._prices[symbol] + step) // tick * tick, 10 * tick)
+            self._prices[symbol] = middle
+            lots = _LOT_E8[symbol] * self._random.choice((1, 50, 10_000))
+            quote = markets.Quote(
+                feed_id="simulated",
+                sequence=self._sequence,
+                bid_e8=middle - tick,
+                bid_size_e8=lots,
+                ask_e8=middle + tick,
+                ask_size_e8=lots,
+                last_e8=middle,
+                simulated=True,
+            )
+            self._send("markets", symbol, markets.UpdateQuote(symbol=symbol, quote=quote))
+
+    # --- accounts ----------------------------------------------------------------------------
+
+    def _deposit(self) -> None:
+        account_id = self._random.choice(self._accounts)
+        amount_e8 = self._random.choice((1, 500, 3_000)) * E8
+        command = accounts.DepositFunds(account_id=account_id, amount_e8=amount_e8)
+        self._send("accounts", account_id, command)
+
+    def _withdraw(self) -> None:
+        account_id = self._random.choice(self._accounts)
+        amount_e8 = self._random.choice((1, 100, 4_000)) * E8
+        command = accounts.WithdrawFunds(account_id=account_id, amount_e8=amount_e8)
+        self._send("accounts", account_id, command)
+
+    def _order(self) -> None:
+        random, symbol = self._random, self._random.choice(SYMBOLS)
+        account_id = random.choice(self._accounts)
+        tick = _TICK_E8[symbol]
+        is_limit = random.random() < 0.7
+        drift = random.randrange(-60, 61) * self._prices[symbol] // 10_000
+        command = accounts.PlaceOrder(
+            account_id=account_id,
+            asset=symbol.removesuffix("-USD"),
+            side=random.choice(tuple(accounts.Side)),
+            order_type=accounts.OrderType.LIMIT if is_limit else accounts.OrderType.MARKET,
+            quantity_e8=_LOT_E8[symbol] * random.choice((100, 500, 2_345)),
+            price_e8=(self._prices[symbol] + drift) // tick * tick if is_limit else None,
+            time_in_force=random.choice(
+                (accounts.TimeInForce.GTC, accounts.TimeInForce.IOC, accounts.TimeInForce.FOK)
+            ),
+        )
+        self._send("accounts", account_id, command)
+
+    def _cancel(self) -> None:
+        accepted = self._accepted()
+        account_id, order_id = (
+            self._random.choice(accepted)
+            if accepted and self._random.random() < 0.9
+            else (self._accounts[0], "f" * 32)
+        )
+        command = accounts.CancelOrder(account_id=account_id, order_id=order_id)
+        self._send("accounts", account_id, command)
+
+    def _accepted(self) -> list[tuple[str, str]]:
+        found: dict[str, str] = {}
+        for number in range(self._broker.partitions["accounts.journal"]):
+            for record in self._broker.records(("accounts.journal", number))[-100:]:
+                kind = dict(record.headers)["ce_type"].decode()
+                if kind == accounts.OrderAccepted.TYPE:
+                    event = accounts.EVENTS.decode(kind, record.value or b"")
+                    assert isinstance(event, accounts.OrderAccepted)
+                    found[event.order.order_id] = event.account_id
+                elif kind in _ENDS:
+                    event = accounts.EVENTS.decode(kind, record.value or b"")
+                    found.pop(event.order.order_id, None)
+        return [(account_id, order_id) for order_id, account_id in found.items()]
+
+    # --- identity ----------------------------------------------------------------------------
+
+    def _register(self) -> None:
+        name = f"name{self._random.randrange(6)}"
+        command = identity.RegisterUser(
+            username_hmac=name,
+            email_hmac=f"mail{self._random.randrange(4)}",
+            profile=_CIPHERTEXT,
+            password_hash=_CIPHERTEXT,
+            marketing_emails_consent=False,
+        )
+        self._send("identity", name, command)
+
+    def _profile(self) -> None:
+        name = f"name{self._random.randrange(6)}"
+        command = identity.UpdateProfile(
+            username_hmac=name,
+            email_hmac=f"mail{self._random.randrange(6)}",
+            profile=_CIPHERTEXT,
+            marketing_emails_consent=True,
+        )
+        self._send("identity", name, command)
+
+    def _sign_in(self) -> None:
+        address, name = "address", f"name{self._random.randrange(6)}"
+        attempt = f"{self._random.getrandbits(64):016x}"
+        reserve = identity.ReserveSignIn(
+            address_hmac=address, username_hmac=name, attempt_id=attempt
+        )
+        self._send("identity", address, reserve)
+        if self._random.random() < 0.8:
+            settle = identity.SettleSignIn(
+                address_hmac=address,
+                username_hmac=name,
+                attempt_id=attempt,
+                right=self._random.random() < 0.5,
+                expires_at_ms=self._broker.scheduler.now_ms + _DAY_MS,
+            )
+            self._send("identity", name, settle)
+
+    # --- markets -----------------------------------------------------------------------------
+
+    def _list(self, symbol: str) -> None:
+        rules = markets.Rules(
+            tick_e8=_TICK_E8[symbol],
+            lot_e8=_LOT_E8[symbol],
+            min_notional_e8=E8,
+            maker_fee_ppm=self._random.choice((0, 1_000)),
+            taker_fee_ppm=self._random.choice((0, 2_500)),
+        )
+        command = markets.ListMarket(symbol=symbol, asset=symbol.removesuffix("-USD"), rules=rules)
+        self._send("markets", symbol, command)
+
+    def _halt_or_resume(self) -> None:
+        symbol = self._random.choice(SYMBOLS)
+        kind = self._random.choice((markets.HaltMarket, markets.ResumeMarket, markets.ResumeMarket))
+        self._send("markets", symbol, kind(symbol=symbol))
+
+    def _tick(self) -> None:
+        for number in range(self._broker.partitions["markets.commands"]):
+            self._send("markets", number, markets.TickClock())
+
+    # --- sending -----------------------------------------------------------------------------
+
+    def _poison(self) -> None:
+        body = f"poison {self._random.getrandbits(64):x}".encode()
+        context = self._random.choice(("accounts", "identity", "markets"))
+        number = self._random.randrange(self._broker.partitions[f"{context}.commands"])
+        headers = self._random.choice(([], [("ce_type", b"no.such.v1"), ("command-id", b"x")]))
+        self._broker.append((f"{context}.commands", number), [NewRecord(body, headers)])
+        self.poison.append(body)
+
+    def _send(self, context: str, key: str | int, command: Message) -> None:
+        command_id = f"{self._random.getrandbits(128):032x}"
+        now_ms = self._broker.scheduler.now_ms
+        keyed = self._random.random() < 0.3
+        topic = f"{context}.commands"
+        partitions = self._broker.partitions[topic]
+        number = key if isinstance(key, int) else partition_of(key, partitions)
+        headers = command_headers(
+            command,
+            producer="simulation",
+            command_id=command_id,
+            time_ms=now_ms,
+            expires_at_ms=now_ms + self._random.choice((-1, 600_000, 600_000, 600_000)),
+            retain_until_ms=now_ms + _DAY_MS if keyed else None,
+            fingerprint="same",
+            reply_to=ReplyRoute(0, command_id),
+        )
+        record = NewRecord(encode(command), headers, str(key).encode())
+        times = 2 if self._random.random() < self._duplicate else 1
+        self._broker.append((topic, number), [record])
+        self.sent[command_id] = context
+        for _ in range(times - 1):
+            later = self._random.randrange(1, 300)
+            self._broker.scheduler.later(
+                later, lambda: self._broker.append((topic, number), [record])
+            )
