@@ -267,3 +267,13 @@ def _site(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterab
 def names() -> frozenset[str]:
     """Every name that a dashboard or alert may use, as Prometheus sees it."""
     return frozenset(REGISTRY._names_to_collectors)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]  # no public list
+
+
+def labels(name: str) -> frozenset[str]:
+    """The labels of a metric, by one of its names.
+
+    Raises:
+        KeyError: there is no such metric.
+    """
+    metric = REGISTRY._names_to_collectors[name]  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]  # no public lookup
+    return frozenset(getattr(metric, "_labelnames", ()))

@@ -2,9 +2,11 @@
 
 from typing import NamedTuple, Protocol
 
-from read_models.users.table import USERS
+from read_models.users.table import TABLES, USERS
 from runtime.table import Row
 from schemas.identity import Ciphertext
+
+__all__ = ["TABLES", "Rows", "UserRow", "user"]
 
 
 class Rows(Protocol):

@@ -5,3 +5,4 @@ from typing import Final
 from runtime.projection import TableSpec
 
 USERS: Final = TableSpec("users", "user_id")
+TABLES: Final = (USERS,)

@@ -1,0 +1,175 @@
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from runtime.devstack.processes import PRODUCERS, WORKERS
+from runtime.settings import Settings
+
+REPOSITORY = Path(__file__).parents[2]
+CHART = REPOSITORY / "charts" / "cnop"
+PROCESSES = {each.name: list(each.command) for each in (*WORKERS, *PRODUCERS)}
+ROOT_FOR_A_MOMENT = {"dynamodb-volume"}
+PIN = re.compile(r"^(\S+==\S+).*?((?:\n    --hash=\S+(?: \\)?)+)", re.MULTILINE)
+
+
+def compose() -> dict[str, Any]:
+    return yaml.safe_load((REPOSITORY / "compose.yaml").read_text())
+
+
+def values() -> dict[str, Any]:
+    return yaml.safe_load((CHART / "values.yaml").read_text())
+
+
+def instructions() -> list[list[str]]:
+    text = (REPOSITORY / "Dockerfile").read_text().replace("\\\n", " ")
+    return [line.split() for line in text.splitlines() if line and not line.startswith("#")]
+
+
+# --- compose.yaml ------------------------------------------------------------------------------
+
+
+def test_compose_runs_every_process() -> None:
+    services = compose()["services"]
+    assert {name: services[name]["command"] for name in PROCESSES} == PROCESSES
+    assert services["gateway"]["command"] == ["gateway"]
+    assert {"kafka", "dynamodb", "prometheus", "grafana"} <= services.keys()
+
+
+@pytest.mark.parametrize("name", compose()["services"])
+def test_compose_services_are_pinned_healthy_and_not_root(name: str) -> None:
+    service = compose()["services"][name]
+    assert re.fullmatch(r"[a-z/-]+:(?!latest)\S+", service["image"])
+    user = service["user"].partition(":")[0]
+    assert (user == "0") == (name in ROOT_FOR_A_MOMENT)
+    checked = "healthcheck" in service or service["image"] == "cnop:local"
+    assert checked or name in ROOT_FOR_A_MOMENT
+
+
+def test_compose_publishes_only_people_s_ports_and_only_on_the_loopback() -> None:
+    ports = {name: each["ports"] for name, each in compose()["services"].items() if "ports" in each}
+    assert ports == {
+        "gateway": ["127.0.0.1:8080:8080"],
+        "prometheus": ["127.0.0.1:9090:9090"],
+        "grafana": ["127.0.0.1:3001:3000"],
+    }
+
+
+def test_compose_mounts_files_that_exist_and_volumes_that_are_declared() -> None:
+    declared = compose()["volumes"]
+    for service in compose()["services"].values():
+        for volume in service.get("volumes", ()):
+            source = volume.partition(":")[0]
+            is_path = source.startswith(".")
+            assert (REPOSITORY / source).exists() if is_path else source in declared, volume
+
+
+def test_compose_depends_on_services_that_exist() -> None:
+    services = compose()["services"]
+    for each in services.values():
+        assert set(each.get("depends_on", ())) <= services.keys()
+
+
+def test_compose_and_chart_set_only_settings_that_exist() -> None:
+    known = {f"CNOP_{name.upper()}" for name in Settings.model_fields}
+    texts = [REPOSITORY / "compose.yaml", REPOSITORY / "Dockerfile", *CHART.rglob("*.*")]
+    for path in texts:
+        assert set(re.findall(r"CNOP_[A-Z_]+", path.read_text())) <= known, path
+
+
+# --- Dockerfile --------------------------------------------------------------------------------
+
+
+def test_the_image_ends_as_a_user_without_rights_and_starts_cnop() -> None:
+    users = [words[1] for words in instructions() if words[0] == "USER"]
+    assert users == ["10001:10001"]
+    assert instructions()[-1] == ["ENTRYPOINT", '["python",', '"-m",', '"runtime.cli"]']
+    assert len([words for words in instructions() if words[0] == "FROM"]) == 2
+
+
+def test_the_image_installs_by_hash_and_copies_only_what_is_there() -> None:
+    text = (REPOSITORY / "Dockerfile").read_text()
+    assert "--require-hashes" in text
+    ignored = (REPOSITORY / ".dockerignore").read_text().splitlines()
+    for words in instructions():
+        if words[0] == "COPY" and not words[1].startswith("--"):
+            assert (REPOSITORY / words[1]).exists()
+            assert f"!{words[1]}" in ignored
+
+
+def test_the_image_s_lock_is_a_part_of_the_whole_lock() -> None:
+    whole = dict(PIN.findall((REPOSITORY / "requirements.lock").read_text()))
+    part = dict(PIN.findall((REPOSITORY / "requirements-runtime.lock").read_text()))
+    assert len(part) > 30
+    missing = sorted(name for name in part if name not in whole)
+    assert not missing, f"make it again as docs/deployment.md says: {missing}"
+    assert not any(name.startswith(("pytest==", "ruff==", "pyright==")) for name in part)
+
+
+# --- charts/cnop -------------------------------------------------------------------------------
+
+
+def test_the_values_fit_their_schema() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    jsonschema.Draft7Validator.check_schema(schema)
+    jsonschema.validate(values(), schema)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kafka": {"bootstrap": "kafka:9092", "password": "x"}},
+        {"workers": {"auditor": {"args": ["worker", "auditor"], "replicas": 2, "resources": {}}}},
+        {"dynamodb": {"endpoint": "somewhere", "region": "us-east-1"}},
+    ],
+)
+def test_values_that_cannot_be_meant_are_refused(change: dict[str, Any]) -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(values() | change, schema)
+
+
+def test_the_chart_runs_every_process() -> None:
+    assert {name: each["args"] for name, each in values()["workers"].items()} == PROCESSES
+    deployments = (CHART / "templates" / "deployments.yaml").read_text()
+    assert '"name" "gateway"' in deployments
+    assert "range $name, $worker := .Values.workers" in deployments
+
+
+def test_the_chart_holds_no_secret() -> None:
+    words = re.compile(r"(?i)password|passphrase|access_?key|stringData|kind: Secret")
+    for path in CHART.rglob("*"):
+        if path.is_file():
+            assert not words.search(path.read_text()), path
+
+
+def test_only_the_gateway_and_for_prometheus_the_metrics_are_reachable() -> None:
+    policies = (CHART / "templates" / "networkpolicy.yaml").read_text().split("\n---\n")
+    assert len(policies) == 3
+    closed, gateway, metrics = policies
+    assert "ingress:" not in closed
+    assert "policyTypes: [Ingress]" in closed
+    assert '"name" "gateway"' in gateway
+    assert re.findall(r"port: (\w+)", gateway) == ["http"]
+    assert re.findall(r"port: (\w+)", metrics) == ["metrics"]
+    assert "namespaceSelector" in metrics
+
+
+def test_every_pod_has_probes_limits_and_no_rights() -> None:
+    pod = (CHART / "templates" / "_pod.tpl").read_text()
+    for needed in (
+        "startupProbe:",
+        "livenessProbe:",
+        "readinessProbe:",
+        "resources:",
+        "runAsNonRoot: true",
+        "readOnlyRootFilesystem: true",
+        "allowPrivilegeEscalation: false",
+        "capabilities: {drop: [ALL]}",
+        "automountServiceAccountToken: false",
+    ):
+        assert needed in pod
