@@ -1,8 +1,8 @@
 """Orders a second of one core in one book: 70 % rest, 20 % cancel, 10 % match."""
 
 import random
-from time import process_time
 
+from benchmarks.measure import Cost, Stopwatch
 from consumers.markets.context import MarketsContext
 from consumers.markets.state import Markets
 from schemas.accounts import OrderType, Side, TimeInForce
@@ -87,19 +87,12 @@ def run(context: MarketsContext, state: Markets, commands: list[Message]) -> int
     return events_count
 
 
-def main() -> None:
-    """Print commands a second of one core, and how the book ended."""
+async def measured() -> Cost:
+    """Decide and apply the workload in a fresh state."""
     context = MarketsContext()
     state = context.empty()
     run(context, state, opening())
     commands = workload()
-    began_s = process_time()
-    events_count = run(context, state, commands)
-    took_s = process_time() - began_s
-    resting = len(state.books[SYMBOL].orders)
-    print(f"{len(commands) / took_s:,.0f} commands/s, {took_s / len(commands) * 1e6:.1f} us each")
-    print(f"{events_count:,} events, {resting:,} orders resting at the end")
-
-
-if __name__ == "__main__":
-    main()
+    watch = Stopwatch()
+    run(context, state, commands)
+    return watch.cost(len(commands))

@@ -1,0 +1,93 @@
+"""`python -m benchmarks`: everything side by side in one run, and a table with the ratios."""
+
+import logging
+from time import monotonic
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from benchmarks import report as reports
+from benchmarks.report import Report, Section
+from benchmarks.servers import servers
+from benchmarks.suite import BENCHMARKS, Bench, Sizes
+
+_FULL_S: Final = 330.0
+_QUICK_S: Final = 80.0
+
+
+def main(
+    only: Annotated[
+        list[str] | None, typer.Option(help=f"One of {', '.join(BENCHMARKS)}; repeatable.")
+    ] = None,
+    *,
+    quick: Annotated[bool, typer.Option(help="Small sizes, in 90 s.")] = False,
+    write: Annotated[bool, typer.Option(help="Write benchmarks/results/.")] = True,
+) -> None:
+    """Measure against bare loops on the same servers, and say how far each ratio is kept."""
+    chosen = _chosen(only or [])
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # topics just made have no leader yet
+    console = Console()
+    began = monotonic()
+    machine = reports.machine()
+    with servers() as settings:
+        bench = Bench(settings, _sizes(began, quick=quick), console.print)
+        sections = tuple(_run(each, bench, console) for each in chosen)
+    report = Report(machine, quick, monotonic() - began, sections)
+    reports.show_ratios(report, console)
+    if write and not only:
+        reports.write(report)
+    below = [each.name for each in report.ratios if not each.is_kept]
+    raise typer.Exit(1 if below else 0)
+
+
+def _chosen(names: list[str]) -> list[str]:
+    if unknown := set(names) - BENCHMARKS.keys():
+        raise typer.BadParameter(f"no benchmark named {', '.join(sorted(unknown))}")
+    return names or list(BENCHMARKS)
+
+
+def _run(name: str, bench: Bench, console: Console) -> Section:
+    if monotonic() > bench.sizes.deadline:
+        section = Section(name, skipped="no time was left for it in this run")
+    else:
+        with console.status(name) as status:
+
+            def say(step: str) -> None:
+                status.update(f"{name}: {step}")
+                if not console.is_terminal:
+                    console.print(f"{name}: {step}")
+
+            section = BENCHMARKS[name](bench._replace(say=say))
+    reports.show(section, console)
+    return section
+
+
+def _sizes(began: float, *, quick: bool) -> Sizes:
+    if quick:
+        return Sizes(
+            commands=10_000,
+            pairs=2,
+            appends=300,
+            projected=1_000,
+            restarts=(),
+            accounts=50,
+            load_s=2.0,
+            connections=(1, 16, 64),
+            deadline=began + _QUICK_S,
+        )
+    return Sizes(
+        commands=40_000,
+        pairs=3,
+        appends=2_000,
+        projected=4_000,
+        restarts=(5_000, 40_000),
+        accounts=1_000,
+        load_s=8.0,
+        connections=(1, 16, 64, 256),
+        deadline=began + _FULL_S,
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,32 @@
+"""The servers of a run: those that CNOP_* names, or local ones started for it alone."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from runtime.devstack.local import processes_preferred
+from runtime.settings import Settings
+
+
+@contextmanager
+def servers() -> Iterator[Settings]:
+    """Settings with a broker, a DynamoDB and a namespace of this run.
+
+    Raises:
+        CannotStart: no servers are named and none can be started.
+    """
+    settings = Settings()
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cnop-bench-")))
+        found = {"namespace": settings.namespace or f"bench{os.getpid():x}-"}
+        if "CNOP_KAFKA_BOOTSTRAP" not in os.environ:
+            kafka = processes_preferred(settings.jars).kafka(place / "kafka", log=place / "k.log")
+            stack.callback(kafka.stop)
+            found["kafka_bootstrap"] = kafka.start().bootstrap
+        if "CNOP_DYNAMODB_ENDPOINT" not in os.environ:
+            dynamodb = processes_preferred(settings.jars).dynamodb(None, log=place / "d.log")
+            stack.callback(dynamodb.stop)
+            found["dynamodb_endpoint"] = dynamodb.start().endpoint
+        yield settings.model_copy(update=found)
