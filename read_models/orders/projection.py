@@ -1,16 +1,15 @@
 """Events of orders as rows: one row per order, its state after its last event."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from read_models.heads import HOUSE_PREFIX, head_of
 from read_models.orders.table import ORDERS, TABLES, position_of
 from runtime.projection import TableSpec
-from runtime.table import Change, Put
+from runtime.table import Change, Put, Row
 from schemas.accounts import (
     EVENTS,
+    Order,
     OrderAccepted,
     OrderCanceled,
     OrderExpired,
@@ -18,7 +17,7 @@ from schemas.accounts import (
     OrderRejected,
     OrderTraded,
 )
-from schemas.codec import Codec, Message
+from schemas.codec import Codec, Message, encode
 from schemas.envelope import Recorded
 from schemas.topics import ACCOUNTS_JOURNAL
 
@@ -39,11 +38,22 @@ class OrdersProjection:
         """The row of the event's order."""
         if not isinstance(event, OrderEvent) or event.account_id.startswith(HOUSE_PREFIX):
             return ()
-        row: dict[str, Any] = msgspec.structs.asdict(event.order)
-        row["account_id"] = event.account_id
-        row["position"] = position_of(event.order.number, recorded.entity_version)
-        row |= head_of(recorded)
-        return (Put(ORDERS.name, row),)
+        return (Put(ORDERS.name, _row(event.account_id, event.order, recorded)),)
+
+
+def _row(account_id: str, order: Order, recorded: Recorded) -> Row:
+    """What is searched for stands alone, all else in one text: each attribute costs CPU."""
+    return {
+        "account_id": account_id,
+        "position": position_of(order.number, recorded.entity_version),
+        "order_id": order.order_id,
+        "asset": order.asset,
+        "side": order.side.value,
+        "order_type": order.order_type.value,
+        "status": order.status.value,
+        "order": encode(order).decode(),
+        **head_of(recorded),
+    }
 
 
 PROJECTION: Final = OrdersProjection()

@@ -1,6 +1,7 @@
 """What the gateway may ask about orders."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -13,6 +14,7 @@ from schemas.accounts import Order, OrderStatus, OrderType, Side
 
 __all__ = ["CONCERNS", "TABLES", "Head", "OrderRow", "OrdersPage", "head", "order", "orders"]
 
+_DECODER: Final = msgspec.json.Decoder(Order, strict=False)
 _ACCEPTED: Final = Beyond("position", 0)
 _REFUSED: Final = Beyond("position", 0, below=True)
 
@@ -86,9 +88,7 @@ async def orders(  # noqa: PLR0913  # each one is a part of one question
     return OrdersPage(tuple(_order(each) for each in rows[:limit]), len(rows) > limit)
 
 
-async def _numbered(
-    table: Readable, account_id: str, *, limit: int, offset: int
-) -> "list[Row] | tuple[Row, ...]":
+async def _numbered(table: Readable, account_id: str, *, limit: int, offset: int) -> Sequence[Row]:
     """Numbers are dense, so the offset gives the range."""
     where: Where = _ACCEPTED
     if offset:
@@ -100,14 +100,13 @@ async def _numbered(
     return await _range(table, account_id, where, limit)
 
 
-async def _range(table: Readable, account_id: str, where: Where, limit: int) -> list[Row]:
-    rows = await table.query(
+async def _range(table: Readable, account_id: str, where: Where, limit: int) -> Sequence[Row]:
+    return await table.query(
         ORDERS.name, {"account_id": account_id}, where=where, newest_first=True, limit=limit
     )
-    return list(rows)
 
 
-async def _refused(table: Readable, account_id: str, matching: Row, limit: int) -> list[Row]:
+async def _refused(table: Readable, account_id: str, matching: Row, limit: int) -> Sequence[Row]:
     """Refused by the market, and refused before that: two ranges of one partition."""
     partition = {"account_id": account_id}
     by_market, before = await asyncio.gather(
@@ -122,8 +121,8 @@ async def _refused(table: Readable, account_id: str, matching: Row, limit: int) 
         table.query(ORDERS.name, partition, where=_REFUSED, matching=matching, limit=limit),
     )
     merged = [*by_market, *before]
-    return sorted(merged, key=lambda row: (row["created_at_ms"], row["version"]), reverse=True)
+    return sorted(merged, key=lambda row: (row["time_ms"], row["version"]), reverse=True)
 
 
 def _order(row: Row) -> OrderRow:
-    return OrderRow(msgspec.convert(row, Order), *head_in(row))
+    return OrderRow(_DECODER.decode(row["order"]), *head_in(row))

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer
 from journals import History
 
 from read_models.activity.projection import PROJECTION as ACTIVITY
-from read_models.app import group_of, read_models_app
+from read_models.app import read_models_app
 from read_models.commands.projection import PROJECTION as COMMANDS
 from read_models.orders.projection import PROJECTION as ORDERS
 from read_models.portfolio.projection import PROJECTION as PORTFOLIO
