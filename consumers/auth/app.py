@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 from faststream import AckPolicy, FastStream
 from faststream.kafka import KafkaBroker, KafkaMessage
+from faststream.kafka.message import FAKE_CONSUMER
 
 from consumers.auth.passwords import Passwords
 from consumers.auth.progress import Progress
@@ -38,11 +39,11 @@ _DRAIN_S_MAX: Final = 4.0
 class Requests:
     """Takes requests off the topic and works on many at once, so that none waits for a hash."""
 
-    def __init__(self) -> None:
+    def __init__(self, consumer: Callable[[], AIOKafkaConsumer | None]) -> None:
+        self._consumer: Final = consumer
         self._places: Final = asyncio.Semaphore(_IN_WORK_MAX)
         self._tasks: Final[set[asyncio.Task[None]]] = set()
         self._progress: Final = Progress()
-        self._consumer: AIOKafkaConsumer | None = None
         self._is_draining = False
         self.auth: Auth | None = None
 
@@ -53,8 +54,6 @@ class Requests:
         self._progress.begin(place, record.offset)
         if self._is_draining or self.auth is None:
             return  # not committed, so another process or the next life takes it
-        consumer: Any = message.consumer
-        self._consumer = consumer
         await self._places.acquire()
         task = asyncio.create_task(self._work(self.auth, record, place))
         self._tasks.add(task)
@@ -85,7 +84,7 @@ class Requests:
             self._places.release()
 
     async def _commit(self) -> None:
-        consumer = self._consumer
+        consumer = self._consumer()
         if consumer is None:
             return
         assigned = consumer.assignment()
@@ -108,15 +107,17 @@ def auth_app(settings: Settings) -> FastStream:
         client_id="cnop-auth-requests",
         logger=None,
     )
-    requests = Requests()
-    broker.subscriber(
+    requests = Requests(lambda: subscriber.consumer)
+    subscriber = broker.subscriber(
         settings.topic(AUTH_REQUESTS),
         group_id=f"{settings.namespace}auth",
         ack_policy=AckPolicy.MANUAL,
         auto_offset_reset="earliest",
         fetch_max_wait_ms=250,
+        parser=_unparsed,
         decoder=_undecoded,
-    )(requests.take)
+    )
+    subscriber(requests.take)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
@@ -127,6 +128,11 @@ def auth_app(settings: Settings) -> FastStream:
             yield
 
     return FastStream(broker, lifespan=lifespan, on_shutdown=[requests.drain])
+
+
+async def _unparsed(record: Any) -> KafkaMessage:  # noqa: ANN401  # FastStream's raw message
+    """Leave headers and body alone: FastStream would lose what does not decode."""
+    return KafkaMessage(raw_message=record, body=b"", consumer=FAKE_CONSUMER)
 
 
 async def _undecoded(message: KafkaMessage) -> KafkaMessage:

@@ -91,17 +91,17 @@ class Auth:
                 secret = self._opening.open(message.secret, SignInSecret)
                 return await self._signing_in.sign_in(request, secret, message.reply_key)
             case Validate():
-                return self._verdict(self._opening.open(message.secret, TokenSecret))
+                return await self._verdict(self._opening.open(message.secret, TokenSecret))
             case _:
                 raise PoisonMessage(f"auth does not answer {message.TYPE}")
 
-    def _verdict(self, secret: TokenSecret) -> Message:
+    async def _verdict(self, secret: TokenSecret) -> Message:
         """Fails closed: without fresh knowledge of revocations no token is good."""
         try:
             claims = self._tokens.read(secret.access_token)
         except InvalidToken:
             return _INVALID_TOKEN
-        if not self._tail.is_fresh:
+        if not await self._tail.fresh():
             return _UNAVAILABLE
         if claims.sid in self._tail.revoked:
             return _INVALID_TOKEN

@@ -40,10 +40,13 @@ from schemas.journal import CommandDiscarded, CommandDuplicate, CommandRefused
 from schemas.topics import IDENTITY_JOURNAL
 
 _LOG: Final = logging.getLogger(__name__)
-_POLL_MS: Final = 1_000
+_POLL_MS: Final = 500
 _FETCH_WAIT_MS: Final = 250
 _BACKOFF_S: Final = 0.2
 _STALE_MS: Final = 1_500
+"""A sign-out counts everywhere within 2 s."""
+_FRESH_TRIES: Final = 50
+_FRESH_TRY_S: Final = 0.02
 _REVOCATIONS_PRUNED_AT: Final = 1_000
 _CLEANED_MS: Final = 24 * 60 * 60 * 1_000
 """Refused registrations older than this had their keys destroyed long ago."""
@@ -172,6 +175,7 @@ class Tail:
         self._topic: Final = settings.topic(IDENTITY_JOURNAL)
         self._offsets: Final[dict[TopicPartition, int]] = {}
         self._epochs: Final[dict[TopicPartition, int]] = {}
+        self._at_end_ms: Final[dict[TopicPartition, int]] = {}
         self._consumer: AIOKafkaConsumer | None = None
         self._task: asyncio.Task[None] | None = None
         self._caught_up: Final = asyncio.Event()
@@ -191,18 +195,28 @@ class Tail:
             with suppress(asyncio.CancelledError):
                 await self._task
 
-    @property
-    def is_fresh(self) -> bool:
-        """Whether all that was in the journals a moment ago is known here."""
-        consumer = self._consumer
-        if consumer is None or not self._caught_up.is_set():
-            return False
+    async def fresh(self) -> bool:
+        """Whether all that stood in the journals a moment ago is known; waits a little for it."""
+        for _ in range(_FRESH_TRIES):
+            if self._is_fresh():
+                return True
+            await asyncio.sleep(_FRESH_TRY_S)
+        return False
+
+    def _is_fresh(self) -> bool:
+        if self._consumer is not None:
+            self._note_ends(self._consumer)
         oldest_ms = time.time() * 1_000 - _STALE_MS
-        return all(
-            (consumer.last_poll_timestamp(place) or 0) > oldest_ms
-            and (consumer.highwater(place) or 0) <= offset
-            for place, offset in self._offsets.items()
+        return self._caught_up.is_set() and all(
+            self._at_end_ms.get(place, 0) > oldest_ms for place in self._offsets
         )
+
+    def _note_ends(self, consumer: AIOKafkaConsumer) -> None:
+        """Remember when we last knew everything that a partition's leader had told us of."""
+        for place, offset in self._offsets.items():
+            told_ms = consumer.last_poll_timestamp(place)
+            if told_ms and (consumer.highwater(place) or 0) <= offset:
+                self._at_end_ms[place] = told_ms
 
     async def _follow_for_ever(self) -> None:
         while True:
@@ -251,6 +265,7 @@ class Tail:
                 for record in records:
                     self._fold(place, record)
                     self._offsets[place] = record.offset + 1
+            self._note_ends(consumer)
 
     def _fold(self, place: TopicPartition, record: ConsumerRecord[bytes, bytes]) -> None:
         headers = header_map(record.headers)
