@@ -28,6 +28,7 @@ class Stack:
     def __init__(self, files: StateFiles, variables: Mapping[str, str] | None = None) -> None:
         self._files: Final = files
         self._variables: Final = dict(variables or {})
+        self._child: Child | None = None
 
     @classmethod
     def start(
@@ -57,6 +58,7 @@ class Stack:
             env=os.environ | _told(config) | stack._variables,
             leashed=leashed,
         )
+        stack._child = child
         try:
             stack._wait_started(child, time.monotonic() + timeout_s, show)
         except BaseException:
@@ -157,6 +159,8 @@ class Stack:
             if time.monotonic() > deadline:
                 os.kill(pid, signal.SIGKILL)  # its children die with it
             time.sleep(_POLL_S)
+        if self._child is not None:
+            self._child.wait(_STOP_S_MAX)
         return True
 
     def _wait_started(self, child: Child, deadline: float, show: Show) -> None:
