@@ -9,6 +9,7 @@ from runtime.journal.context import Outgoing
 from schemas.accounts import EndReason, Reason, RefuseCancel, Side, TimeInForce
 from schemas.codec import Message
 from schemas.markets import COMMANDS, CancelRestingOrder, SubmitOrder
+from schemas.money import E8
 
 ALICE = "a" * 32
 Desk = Any  # of conftest, which importlib mode does not let us import
@@ -46,6 +47,15 @@ def test_an_accepted_order_goes_to_its_market_with_its_deadline(
         deadline_ms=event.deadline_ms,
     )
     assert outgoing.message.TYPE in COMMANDS.types
+
+
+def test_a_market_order_goes_without_a_price_and_with_the_collars_edge(desk: Desk) -> None:
+    desk.deposit("1000")
+    desk.place(Side.BUY, "2")
+    message = sent(desk)[0].message
+    assert isinstance(message, SubmitOrder)
+    assert (message.price_e8, message.protection_price_e8) == (None, 110 * E8)
+    assert message.time_in_force is TimeInForce.IOC
 
 
 @pytest.mark.parametrize(
