@@ -90,7 +90,7 @@ async def create_all_tables(settings: Settings) -> None:
 async def _create(
     admin: AIOKafkaAdminClient, settings: Settings, topics: Sequence[Topic]
 ) -> tuple[str, ...]:
-    answer = await admin.create_topics([_new(each, settings) for each in topics])
+    answer: Any = await admin.create_topics([_new(each, settings) for each in topics])
     made: list[str] = []
     for name, code, *_ in answer.topic_errors:
         error = for_code(code)

@@ -20,15 +20,15 @@ class StackConfig(BaseSettings):
     state_dir: Path = Path(".cnop")
     kafka_bootstrap: str | None = None
     dynamodb_endpoint: str | None = None
-    kafka_port: int = Field(9092, ge=1, le=65_535)
-    dynamodb_port: int = Field(8000, ge=1, le=65_535)
+    kafka_port: int = Field(default=9092, ge=1, le=65_535)
+    dynamodb_port: int = Field(default=8000, ge=1, le=65_535)
     gateway_host: str = "127.0.0.1"
-    gateway_port: int = Field(8080, ge=1, le=65_535)
-    gateways: int = Field(2, ge=1, le=8)
+    gateway_port: int = Field(default=8080, ge=1, le=65_535)
+    gateways: int = Field(default=2, ge=1, le=8)
     """How many gateway processes share `gateway_port`."""
     gateway_ports: tuple[int, ...] = ()
     """One gateway on each of these instead."""
-    metrics_base: int = Field(METRICS_BASE, ge=0, le=65_000)
+    metrics_base: int = Field(default=METRICS_BASE, ge=0, le=65_000)
     """Metrics ports are this one and those above it; 0 means none."""
 
     @property

@@ -7,7 +7,7 @@ import signal
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -348,7 +348,7 @@ def _stop_all(processes: list[Supervised]) -> None:
 
 
 @contextlib.contextmanager
-def _interrupted() -> Iterator[None]:
+def _interrupted() -> Generator[None]:
     """Let SIGTERM do what Ctrl-C does."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
