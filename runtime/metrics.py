@@ -257,9 +257,13 @@ class _Quiet(WSGIRequestHandler):
 
 
 def _site(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-    page = _PAGES.get(environ["PATH_INFO"])
-    if page is None:
+    path = environ["PATH_INFO"]
+    if path == "/metrics":
         return _EXPOSITION(environ, start_response)
+    page = _PAGES.get(path)
+    if page is None:
+        start_response("404 Not Found", [("Content-Type", "application/json")])
+        return [b'{"status":404}']
     start_response("200 OK", [("Content-Type", "application/json")])
     return [page()]
 

@@ -3,8 +3,8 @@
 Memory is bounded by what is in flight: a joined trade is forgotten. What comes again after that is
 still seen, exactly and without keeping ids:
 
-- a leg's inbox offset must exceed that of the leg before it in its journal partition, and its
-  source sequence that of the leg before it from the same market partition (O1);
+- a leg's source sequence must exceed that of the leg before it from the same market partition to
+  the same accounts partition (O1), whether one fact was applied or one inbox record decided twice;
 - a trade's inbox offset must not fall, and at the same offset its id must be new there;
 - a leg sent twice under two sequences has no trade left to join and grows old as unmatched.
 """
@@ -84,7 +84,6 @@ class Join:
         """Trades with two equal legs, by symbol."""
         self.faults: Counter[str] = Counter()
         self._open: dict[str, _Open] = {}
-        self._leg_offsets: dict[int, int] = {}
         self._leg_sequences: dict[tuple[int, str], int] = {}
         self._trades_at: dict[int, tuple[int, set[str]]] = {}
 
@@ -157,9 +156,6 @@ class Join:
         return False
 
     def _is_doubled_leg(self, seen: Seen) -> bool:
-        if seen.source_offset <= self._leg_offsets.get(seen.partition, -1):
-            return True
-        self._leg_offsets[seen.partition] = seen.source_offset
         if seen.source is None or seen.source_sequence is None:
             return False
         place = (seen.partition, seen.source)

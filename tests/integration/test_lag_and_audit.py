@@ -1,25 +1,36 @@
 """The operators' and analysts' tools on a real broker."""
 
 import asyncio
+import itertools
 import json
 import os
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from socket import create_server
 
 import pytest
 
+from producers.commands import CommandPublisher
 from runtime.kafka_log import KafkaLog
 from runtime.lag import Lag, observer
 from runtime.log import NewRecord
 from runtime.settings import Settings
 from schemas import accounts
-from schemas.accounts import FundsDeposited, Posting
+from schemas.accounts import (
+    DepositFunds,
+    FundsDeposited,
+    OrderType,
+    PlaceOrder,
+    Posting,
+    Side,
+)
 from schemas.codec import Message, encode
 from schemas.envelope import CE_TYPE, ENTITY_ID, SOURCE_OFFSET, WRITER_EPOCH
 from schemas.journal import WriterClaimed
+from schemas.money import E8
 from schemas.topics import ACCOUNTS_COMMANDS, ACCOUNTS_JOURNAL, MARKETS_JOURNAL
 
 DEADLINE_S = 60.0
@@ -99,10 +110,28 @@ async def lines_of(settings: Settings, *arguments: str) -> list[dict[str, object
         return [json.loads(each) for each in output.splitlines()]
 
 
+def market_buy(account_id: str) -> PlaceOrder:
+    return PlaceOrder(
+        account_id=account_id,
+        asset="BTC",
+        side=Side.BUY,
+        order_type=OrderType.MARKET,
+        quantity_e8=E8 // 1_000,
+    )
+
+
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(DEADLINE_S):
-        while not await condition():  # noqa: ASYNC110  # another process changes it
-            await asyncio.sleep(0.1)
+        while not await met(condition):  # noqa: ASYNC110  # other processes change it
+            await asyncio.sleep(0.2)
+
+
+async def met(condition: Callable[[], Awaitable[bool]]) -> bool:
+    """Whether the condition holds; a process that does not listen yet has not met it."""
+    try:
+        return await condition()
+    except urllib.error.URLError:
+        return False
 
 
 def free_port() -> int:
@@ -171,6 +200,55 @@ async def test_the_auditor_reads_valid_records_and_exports_books_and_lag(
             )
 
         await until(exports_lag)
+
+
+@pytest.mark.anyio
+async def test_the_auditor_joins_the_trades_of_real_workers_with_their_legs(
+    make_topics: MakeTopics,
+) -> None:
+    settings = await make_topics(partitions=2)
+    port = free_port()
+    async with AsyncExitStack() as processes:
+        for arguments in (["worker", "accounts"], ["worker", "markets"], ["feed"]):
+            await processes.enter_async_context(cnop(settings, *arguments))
+        auditor = cnop(settings, "worker", "auditor", CNOP_METRICS_PORT=str(port))
+        await processes.enter_async_context(auditor)
+        publisher = CommandPublisher(settings)
+        await publisher.start()
+        processes.push_async_callback(publisher.stop)
+        numbers = itertools.count()
+
+        async def send(command: Message, account_id: str) -> None:
+            sent = await publisher.publish(
+                ACCOUNTS_COMMANDS,
+                account_id,
+                command,
+                command_id=f"c{next(numbers)}",
+                expires_at_ms=publisher.clock.now_ms() + 60_000,
+                user_id=account_id,
+            )
+            await sent
+
+        for account_id in ("alice", "bob"):
+            await send(DepositFunds(account_id=account_id, amount_e8=9_000 * E8), account_id)
+
+        async def has_matched() -> bool:
+            for account_id in ("alice", "bob"):
+                await send(market_buy(account_id), account_id)
+            audit = json.loads(await asyncio.to_thread(fetch, f"http://127.0.0.1:{port}/audit"))
+            return audit.get("matched", {}).get("BTC-USD", 0) >= 4
+
+        await until(has_matched)
+
+        async def is_quiet() -> bool:
+            audit = json.loads(await asyncio.to_thread(fetch, f"http://127.0.0.1:{port}/audit"))
+            waiting = audit["unmatched"]["trade"]["count"] + audit["unmatched"]["leg"]["count"]
+            clearing = [each for each in audit["clearing_e8"].values() if each != "0"]
+            assert not any(audit["faults"].values())
+            assert set(audit["imbalance_e8"].values()) == {"0"}
+            return not waiting and not clearing
+
+        await until(is_quiet)
 
 
 @pytest.mark.anyio
