@@ -60,6 +60,7 @@ class Writer(Generic[S]):
         self._publishing: Awaitable[None] | None = None
         self._round_from = 0
         self.is_writing = False
+        self.dropped_snapshots: SnapshotsUnusable | None = None
         self.partition: Partition[S]
 
     @property
@@ -101,7 +102,8 @@ class Writer(Generic[S]):
                     await self._replay(partition)
                     partition.snapshots.check_complete()
                 except SnapshotsUnusable as problem:
-                    _LOG.warning("%s: snapshots dropped: %s", partition.journal, problem)
+                    self.dropped_snapshots = problem
+                    _LOG.error("%s: snapshots dropped: %s", partition.journal, problem)
                 else:
                     return partition
             partition = Partition(self._context, self._number, partitions_of)

@@ -113,6 +113,8 @@ class Life:
 
     async def _commit_hint(self, offset: int) -> None:
         del offset
+        assert self.current is not None
+        assert self.current.dropped_snapshots is None, self.current.dropped_snapshots
         await turn()
         if self._system.owner_of(self._worker.context, self.number) is not self._worker:
             raise Fenced("no longer a member")
@@ -121,12 +123,13 @@ class Life:
 class System:
     """One seeded run; `finished` names what went wrong, if anything did."""
 
-    def __init__(self, seed: int, *, commands: int) -> None:
+    def __init__(self, seed: int, *, commands: int, round_every: int | None = None) -> None:
         self.random: Final = Random(seed)
         self.scheduler: Final = Scheduler(self.random)
         count = self.random.choice((1, 2, 3))
         self.partitions: Final = count
-        self.round_every: Final = self.random.choice((7, 40, 10_000))
+        drawn = self.random.choice((7, 40, 10_000))
+        self.round_every: Final = round_every or drawn
         self.broker: Final = Broker(
             self.scheduler,
             {

@@ -36,4 +36,4 @@ def test_no_history_loses_or_doubles_anything() -> None:
         "journal.command-discarded.v1",
         "journal.checkpoint.v1",
     ):
-        assert happened[each] >= SEEDS // 4, f"{each} happened only {happened[each]} times"
+        assert happened[each] >= SEEDS // 6, f"{each} happened only {happened[each]} times"

@@ -1,0 +1,353 @@
+"""Single rules of the protocol where a whole simulated history would not show them."""
+
+from collections.abc import Coroutine, Iterator
+from random import Random
+from typing import Any
+
+import pytest
+
+from consumers.accounts.context import AccountsContext
+from producers.envelopes import command_headers
+from runtime.errors import Fenced, Halted, Unavailable
+from runtime.journal.partition import Partition
+from runtime.journal.remembered import SLICE_SIZE, Outcome, Remembered
+from runtime.journal.snapshots import CHUNK_BYTES_MAX, Loaded
+from runtime.journal.writer import Writer
+from runtime.log import NewRecord, Place, Record
+from runtime.simulation.log import Broker, Faults, MemoryLog
+from runtime.simulation.scheduler import Process, Scheduler
+from schemas.accounts import DepositFunds, PlaceOrder
+from schemas.codec import Message, encode
+from schemas.envelope import ReplyRoute
+from schemas.money import E8
+from schemas.topics import TOPICS
+
+INBOX: Place = ("accounts.commands", 0)
+JOURNAL: Place = ("accounts.journal", 0)
+SNAPSHOTS: Place = ("accounts.snapshots", 0)
+REPLIES: Place = ("gateway.replies", 3)
+DEPOSIT = DepositFunds(account_id="a" * 32, amount_e8=5 * E8)
+
+
+class Bench:
+    """One partition of accounts on a broker in memory."""
+
+    def __init__(self) -> None:
+        self.scheduler = Scheduler(Random(1))
+        self.broker = Broker(self.scheduler, {each.name: 16 for each in TOPICS})
+        self.process: Process = self.scheduler.process("accounts")
+        self.hints: list[int] = []
+
+    def writer(self, **options: int) -> Writer[Any]:
+        return Writer(
+            AccountsContext(),
+            0,
+            MemoryLog(self.broker, self.process),
+            commit_hint=self._commit_hint,
+            **options,
+        )
+
+    async def _commit_hint(self, offset: int) -> None:
+        self.hints.append(offset)
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        task = self.scheduler.spawn(self.process, coroutine, is_joined=True)
+        while not task.done:
+            self.scheduler.step()
+        if task.error is not None:
+            raise task.error
+
+    def started(self, **options: int) -> Writer[Any]:
+        writer = self.writer(**options)
+        self.run(writer.start())
+        return writer
+
+    def send(self, command: Message, command_id: str = "c1", **headers: Any) -> None:
+        options = {
+            "time_ms": self.scheduler.now_ms,
+            "expires_at_ms": self.scheduler.now_ms + 60_000,
+            "reply_to": ReplyRoute(3, command_id),
+            "fingerprint": "same",
+        } | headers
+        sent = command_headers(command, producer="test", command_id=command_id, **options)
+        self.broker.append(INBOX, [NewRecord(encode(command), sent)])
+
+    def kinds(self, place: Place) -> list[str]:
+        return [dict(each.headers)["ce_type"].decode() for each in self.broker.records(place)]
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    made = Bench()
+    yield made
+    made.scheduler.crash(made.process)
+
+
+def test_a_claim_follows_the_hint_of_the_group(bench: Bench) -> None:  # W1
+    bench.started()
+    assert bench.hints == [0]
+    assert bench.kinds(JOURNAL) == ["journal.writer-claimed.v1", "journal.generation-started.v1"]
+
+
+def test_a_process_that_lost_its_membership_does_not_claim(bench: Bench) -> None:  # W1
+    writer = bench.writer()
+
+    async def refuse(offset: int) -> None:
+        raise Fenced(str(offset))
+
+    writer._commit_hint = refuse
+    with pytest.raises(Fenced):
+        bench.run(writer.start())
+    assert bench.broker.records(JOURNAL) == []
+
+
+def test_a_writer_resumes_after_the_last_decided_offset(bench: Bench) -> None:  # W2
+    bench.send(DEPOSIT)
+    bench.run(bench.started().step(wait_ms=0))
+    bench.send(DEPOSIT, "c2")
+    bench.run(bench.started().step(wait_ms=0))
+    assert bench.kinds(JOURNAL).count("accounts.funds-deposited.v1") == 2
+    assert bench.hints == [0, 1]
+
+
+def test_an_inbox_that_lost_its_end_halts_the_partition(bench: Bench) -> None:  # W2
+    bench.send(DEPOSIT)
+    bench.run(bench.started().step(wait_ms=0))
+    bench.broker.records(INBOX).clear()
+    with pytest.raises(Halted, match="ends at 0"):
+        bench.started()
+
+
+def test_a_command_that_cannot_be_decoded_is_discarded_with_a_copy(bench: Bench) -> None:  # W3
+    writer = bench.started()
+    bench.broker.append(INBOX, [NewRecord(b"\xff poison", [])])
+    for _ in range(2):
+        bench.run(writer.step(wait_ms=0))
+    assert bench.kinds(JOURNAL)[-1] == "journal.command-discarded.v1"
+    (letter,) = bench.broker.records(("accounts.commands.dlq", 0))
+    assert letter.value == b"\xff poison"
+    assert dict(letter.headers)["dlq-offset"] == b"0"
+
+
+def test_one_poll_is_one_batch(bench: Bench) -> None:  # W4
+    bench.scheduler.random.choice = lambda options: options[-1]  # reads give all there is
+    sizes: list[int] = []
+    append = bench.broker.append
+
+    def counted(place: Place, batch: Any) -> int:
+        if place == JOURNAL:
+            sizes.append(len(batch))
+        return append(place, batch)
+
+    writer = bench.started()
+    for n in range(10):
+        bench.send(DEPOSIT, f"c{n}")
+    bench.broker.append = counted  # type: ignore[method-assign]
+    bench.run(writer.step(wait_ms=0))
+    assert sizes == [10]
+
+
+def test_an_unexpected_offset_fences_the_writer(bench: Bench) -> None:  # W5
+    writer = bench.started()
+    bench.broker.append(JOURNAL, [NewRecord(b"{}", [("ce_type", b"x"), ("writer-epoch", b"0")])])
+    bench.send(DEPOSIT)
+    with pytest.raises(Fenced, match="expected"):
+        bench.run(writer.step(wait_ms=0))
+    assert bench.broker.records(REPLIES) == []
+
+
+def test_nothing_is_published_before_its_append_is_checked(bench: Bench) -> None:  # W6
+    writer = bench.started()
+    bench.send(DEPOSIT)
+    bench.broker.faults = Faults(lose_acknowledgement=1.0)
+    with pytest.raises(Unavailable):
+        bench.run(writer.step(wait_ms=0))
+    assert bench.broker.records(REPLIES) == []
+
+
+def test_a_reply_repeats_the_outcome_to_the_gateway_that_asked(bench: Bench) -> None:  # W6, W7
+    writer = bench.started()
+    bench.send(DEPOSIT)
+    bench.run(writer.step(wait_ms=0))
+    bench.run(writer.step(wait_ms=0))
+    (reply,) = bench.broker.records(REPLIES)
+    journaled = bench.broker.records(JOURNAL)[2]
+    headers = dict(reply.headers)
+    assert reply.value == journaled.value
+    assert headers["command-id"] == b"c1"
+    assert headers["entity-version"] == b"1"
+    assert headers["journal"] == b"accounts.journal/0/2"
+
+
+def test_a_journal_record_carries_what_rebuilds_its_cause(bench: Bench) -> None:  # W7
+    bench.send(DEPOSIT, retain_until_ms=99, user_id="u")
+    bench.run(bench.started().step(wait_ms=0))
+    headers = dict(bench.broker.records(JOURNAL)[2].headers)
+    assert headers["writer-epoch"] == b"1"
+    assert headers["source-offset"] == b"0"
+    assert headers["entity-id"] == b"a" * 32
+    assert (headers["command-id"], headers["user-id"]) == (b"c1", b"u")
+    assert (headers["retain-until"], headers["fingerprint"]) == (b"99", b"same")
+
+
+def test_time_never_goes_back(bench: Bench) -> None:  # T1
+    partition = Partition(AccountsContext(), 0, bench.broker.partitions.__getitem__)
+    partition.claim()
+    for offset, timestamp_ms in enumerate((1_000, 400)):
+        bench.send(DEPOSIT, f"c{offset}")
+        partition.decide(bench.broker.records(INBOX)[offset]._replace(timestamp_ms=timestamp_ms))
+    assert partition.time_ms == 1_000
+
+
+def test_the_same_command_again_points_at_its_first_outcome(bench: Bench) -> None:  # C1
+    writer = bench.started()
+    bench.send(DEPOSIT)
+    bench.send(DEPOSIT)
+    for _ in range(4):
+        bench.run(writer.step(wait_ms=0))
+    assert bench.kinds(JOURNAL)[2:] == [
+        "accounts.funds-deposited.v1",
+        "journal.command-duplicate.v1",
+    ]
+    assert b'"first_offset":2' in (bench.broker.records(JOURNAL)[3].value or b"")
+
+
+def test_a_command_id_with_another_body_is_refused(bench: Bench) -> None:  # C1
+    writer = bench.started()
+    bench.send(DEPOSIT)
+    bench.send(DEPOSIT, fingerprint="other")
+    for _ in range(4):
+        bench.run(writer.step(wait_ms=0))
+    assert b"idempotency-key-reused" in (bench.broker.records(JOURNAL)[3].value or b"")
+
+
+def test_a_command_appended_after_its_time_is_refused(bench: Bench) -> None:  # C2
+    bench.send(DEPOSIT, expires_at_ms=bench.scheduler.now_ms - 1)
+    bench.run(bench.started().step(wait_ms=0))
+    assert b"command-expired" in (bench.broker.records(JOURNAL)[2].value or b"")
+
+
+def test_ids_derive_from_the_place_in_the_inbox(bench: Bench) -> None:  # C2
+    writer = bench.started()
+    for n in range(2):
+        bench.send(DEPOSIT, f"c{n}")
+    for _ in range(4):
+        bench.run(writer.step(wait_ms=0))
+    bodies = [each.value for each in bench.broker.records(JOURNAL)[2:4]]
+    assert bodies[0] != bodies[1]
+    again = Partition(AccountsContext(), 0, bench.broker.partitions.__getitem__)
+    again.claim()
+    entries = [again.decide(each)[0] for each in bench.broker.records(INBOX)]
+    assert [each.value for each in entries] == bodies
+
+
+def test_a_hole_in_the_facts_of_a_source_halts_the_partition(bench: Bench) -> None:  # O1
+    fact = [
+        ("ce_type", b"accounts.price-collar.v1"),
+        ("command-id", b"f"),
+        ("source", b"markets/0/1"),
+        ("source-sequence", b"2"),
+    ]
+    body = b'{"symbol":"BTC-USD","last_e8":"1","low_e8":"1","high_e8":"1"}'
+    bench.broker.append(INBOX, [NewRecord(body, fact)])
+    with pytest.raises(Halted, match="jumps from 0 to 2"):
+        bench.run(bench.started().step(wait_ms=0))
+
+
+def test_a_fact_that_cannot_be_decoded_halts_the_partition(bench: Bench) -> None:  # O3
+    fact = [("ce_type", b"no.such.v1"), ("command-id", b"f"), ("source", b"markets/0/1")]
+    bench.broker.append(INBOX, [NewRecord(b"{}", [*fact, ("source-sequence", b"1")])])
+    with pytest.raises(Halted, match="cannot be read"):
+        bench.run(bench.started().step(wait_ms=0))
+
+
+def test_a_checkpoint_waits_for_its_outbox(bench: Bench) -> None:  # S3
+    writer = bench.started(round_every_records=1)
+    bench.send(DEPOSIT)
+    bench.run(writer.step(wait_ms=0))
+    kinds = bench.kinds(JOURNAL)
+    assert kinds[-1] == "journal.checkpoint.v1"
+    assert len(bench.broker.records(REPLIES)) == 1
+
+
+def test_a_restart_reads_snapshots_instead_of_history(bench: Bench) -> None:  # S4
+    writer = bench.started(round_every_records=1)
+    for n in range(5):
+        bench.send(DEPOSIT, f"c{n}")
+    for _ in range(12):
+        bench.run(writer.step(wait_ms=0))
+    covered = bench.kinds(JOURNAL).index("accounts.funds-deposited.v1")
+    broken = bench.broker.records(JOURNAL)[covered]
+    bench.broker.records(JOURNAL)[covered] = broken._replace(value=b"gone")
+    again = bench.started()
+    account = again.partition.state.accounts["a" * 32]
+    assert account.holdings["USD"].free_e8 == 25 * E8
+
+
+def test_snapshots_that_miss_a_record_are_dropped(bench: Bench) -> None:  # S4
+    writer = bench.started(round_every_records=1)
+    for n in range(5):
+        bench.send(DEPOSIT, f"c{n}")
+    for _ in range(12):
+        bench.run(writer.step(wait_ms=0))
+    snapshots = bench.broker.records(SNAPSHOTS)
+    for index, record in enumerate(snapshots):
+        if (record.key or b"").startswith(b"a"):
+            snapshots[index] = record._replace(key=b"\0compacted")
+    again = bench.started()
+    assert again.partition.state.accounts["a" * 32].holdings["USD"].free_e8 == 25 * E8
+
+
+def test_a_large_entity_is_stored_in_chunks(bench: Bench) -> None:  # S2
+    loaded = Loaded()
+    whole = bytes(range(256)) * (CHUNK_BYTES_MAX // 100)
+    count = -(-len(whole) // CHUNK_BYTES_MAX)
+    headers = [("snapshot-version", b"7"), ("snapshot-chunks", b"%d" % count)]
+    for index in reversed(range(count)):
+        part = whole[index * CHUNK_BYTES_MAX : (index + 1) * CHUNK_BYTES_MAX]
+        assert list(loaded.entities()) == []
+        loaded.add(Record(index, 0, f"BTC-USD@3#40#{index}".encode(), part, headers))
+    assert list(loaded.entities()) == [("BTC-USD", (7, whole))]
+
+
+def test_the_state_hash_is_that_of_the_replayed_journal(bench: Bench) -> None:  # S2
+    writer = bench.started(round_every_records=1)
+    for n in range(5):
+        bench.send(DEPOSIT, f"c{n}")
+        bench.send(_order(), f"o{n}")
+    for _ in range(20):
+        bench.run(writer.step(wait_ms=0))
+    last = [r for r in bench.broker.records(JOURNAL) if _kind(r) == "journal.checkpoint.v1"][-1]
+    again = Partition(AccountsContext(), 0, bench.broker.partitions.__getitem__)
+    for record in bench.broker.records(JOURNAL)[: last.offset]:
+        again.replay(record)
+    again.begin_round()
+    again.snapshots.take(1 << 30)
+    checkpoint, _ = again.snapshots.finish()
+    assert checkpoint.state_hash.encode() in (last.value or b"")
+
+
+def test_remembered_ids_leave_in_slices_when_their_time_ran_out() -> None:  # C1
+    remembered = Remembered()
+    for n in range(SLICE_SIZE + 1):
+        remembered.add(f"c{n}", Outcome(b"f", n, 1_000 + n), keyed=True)
+    stored = dict(remembered.changed_slices())
+    assert sorted(stored) == ["k0", "k1"]
+    again = Remembered()
+    for name, each in stored.items():
+        again.load(name, each)
+    assert again.get("c1", 0) == Outcome(b"f", 1, 1_001)
+    again.forget_before(1_000 + SLICE_SIZE)
+    assert len(again) == 1
+    assert again.dropped_slices == ["k0"]
+    assert again.get(f"c{SLICE_SIZE}", 1_001 + SLICE_SIZE) is None
+
+
+def _order() -> PlaceOrder:
+    return PlaceOrder(
+        account_id="a" * 32, asset="BTC", side="BUY", order_type="MARKET", quantity_e8=E8
+    )
+
+
+def _kind(record: Record) -> str:
+    return dict(record.headers)["ce_type"].decode()
