@@ -31,7 +31,7 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 @pytest.fixture(scope="session")
 def jars() -> Path:
     """Where the local servers' jars are kept between runs."""
-    return Path(os.environ.get("CNOP_JARS_DIR", REPOSITORY / ".cnop" / "jars"))
+    return Path(os.environ.get("CNOP_JARS_DIR", REPOSITORY / ".cnop" / "jars")).absolute()
 
 
 @pytest.fixture(scope="session")
@@ -114,7 +114,7 @@ def start_stack(
             metrics_base=0,
         )
         variables = {f"CNOP_{name}".upper(): str(value) for name, value in overrides.items()}
-        own = {"CNOP_NAMESPACE": _new_namespace(), "CNOP_JARS_DIR": str(jars.absolute())}
+        own = {"CNOP_NAMESPACE": _new_namespace(), "CNOP_JARS_DIR": str(jars)}
         running.append(Stack.start(config, variables=own | variables, leashed=True))
         return running[-1]
 

@@ -37,6 +37,10 @@ class Server(Protocol):
         """Wait until it serves."""
         ...
 
+    async def answers(self) -> bool:
+        """Whether it serves now."""
+        ...
+
     def start(self) -> Self:
         """Start it and wait until it serves."""
         ...

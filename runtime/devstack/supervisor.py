@@ -112,30 +112,40 @@ class _SupervisedServer:
         self._restarts = 0
         self._since = time.time()
         self._due = 0.0
+        self._state: State = "starting"
         server.launch()
 
     @property
     def status(self) -> ProcessStatus:
         """How it is now."""
-        state: State = "ready" if self.server.running else "waiting"
-        pid, port = self.server.pid, self.server.port
         return ProcessStatus(
             name=self.server.name,
-            state=state,
-            pid=pid,
+            state=self._state,
+            pid=self.server.pid,
             restarts=self._restarts,
             since=self._since,
-            port=port,
+            port=self.server.port,
         )
 
     def tick(self) -> None:
-        """Launch it again if it ended; when that is refused, try later."""
-        if self.server.running or time.monotonic() < self._due:
-            return
-        self._due = time.monotonic() + _BACKOFF_S_MAX
+        """Launch it again if it ended, when that is refused try later; note when it answers."""
+        if not self.server.running:
+            self._turn("waiting")
+            if time.monotonic() >= self._due:
+                self._due = time.monotonic() + _BACKOFF_S_MAX
+                self._launch()
+        elif self._state != "ready" and asyncio.run(self.server.answers()):
+            self._turn("ready")
+
+    def _launch(self) -> None:
         with contextlib.suppress(CannotStart):
             self.server.launch()
             self._restarts += 1
+            self._turn("starting")
+
+    def _turn(self, state: State) -> None:
+        if state != self._state:
+            self._state = state
             self._since = time.time()
 
 
@@ -254,7 +264,8 @@ class Supervisor:
         )
 
     def _report(self, *, reachable: bool) -> None:
-        missing = [each.plan.name for each in self._processes if each.status.state != "ready"]
+        statuses = [each.status for each in (*self._servers, *self._processes)]
+        missing = [each.name for each in statuses if each.state != "ready"]
         if missing:
             self._say(f"waiting for {', '.join(missing)}")
         elif not reachable:

@@ -1,0 +1,49 @@
+"""What `make up` does: servers of its own, data that stay, and nothing that is not healed."""
+
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from runtime.devstack.background import Stack
+from runtime.devstack.config import StackConfig
+from runtime.devstack.ports import free_port
+from schemas.topics import MARKETS_JOURNAL, REGISTRY
+
+
+async def _markets_records(stack: Stack) -> int:
+    consumer = AIOKafkaConsumer(bootstrap_servers=stack.settings.kafka_bootstrap)
+    await consumer.start()
+    try:
+        parts = range(REGISTRY[MARKETS_JOURNAL].partitions)
+        ends = await consumer.end_offsets([TopicPartition(MARKETS_JOURNAL, n) for n in parts])
+        return sum(ends.values())
+    finally:
+        await consumer.stop()
+
+
+async def test_a_stack_with_own_servers_heals_a_killed_broker_and_keeps_its_data(
+    tmp_path: Path, jars: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CNOP_KAFKA_BOOTSTRAP", raising=False)
+    monkeypatch.delenv("CNOP_DYNAMODB_ENDPOINT", raising=False)
+    monkeypatch.setenv("CNOP_JARS_DIR", str(jars))
+    config = StackConfig(
+        state_dir=tmp_path,
+        kafka_port=free_port(),
+        dynamodb_port=free_port(),
+        gateway_ports=(free_port(),),
+        metrics_base=0,
+    )
+    stack = Stack.start(config, leashed=True)
+    try:
+        old = stack.kill("kafka")
+        stack.wait_restarted("kafka", old)
+        stack.wait_ready(timeout_s=120)
+        before = await _markets_records(stack)
+        assert before > 0
+        assert stack.stop()
+        stack = Stack.start(config, leashed=True)
+        assert await _markets_records(stack) >= before
+    finally:
+        stack.stop()
