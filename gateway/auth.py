@@ -102,14 +102,15 @@ class Auth:
             raise Problem("invalid-token")
         return verdict
 
-    async def sign_in(self, request: Request, username: str, password: str) -> SignedInSecret:
+    async def sign_in(
+        self, request: Request, username: str, password: str, *, address: str
+    ) -> SignedInSecret:
         """Check a password and start a session.
 
         Raises:
             Problem: wrong (401), blocked (403), or auth is busy (503).
             Unavailable: auth does not answer.
         """
-        address = request.client.host if request.client else "unknown"
         secret = SignInSecret(username=username, password=password, address=address)
         question = SignIn(secret=self.sealing.seal(secret), reply_key=self._reply_key.public)
         reply = await self._deciding.ask(

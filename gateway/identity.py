@@ -4,6 +4,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.addresses import address_of, trusted
 from gateway.answers import answer
 from gateway.bodies import read_form
 from gateway.commanding import commanded
@@ -51,7 +52,9 @@ async def register(request: Request) -> Response:
 async def login(request: Request) -> Response:
     """POST /auth/login."""
     form = await read_form(request, LoginForm)
-    signed_in = await services_of(request).auth.sign_in(request, form.username, form.password)
+    services = services_of(request)
+    address = address_of(request, trusted(services.settings.trusted_proxies))
+    signed_in = await services.auth.sign_in(request, form.username, form.password, address=address)
     return answer(
         {
             "access_token": signed_in.access_token,

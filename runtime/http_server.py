@@ -41,6 +41,7 @@ def serve(host: str, port: int) -> int:
         uvicorn.Config(
             GATEWAY,
             http="httptools",
+            proxy_headers=False,  # the gateway decides itself whom to believe
             lifespan="on",
             access_log=False,
             log_config=None,

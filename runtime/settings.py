@@ -30,6 +30,8 @@ class Settings(BaseSettings):
     """Port of /metrics; 0 means none."""
     gateway_host: str = "127.0.0.1"
     gateway_port: int = 8080
+    trusted_proxies: str = ""
+    """Addresses, separated by commas, whose X-Forwarded-For is believed."""
     command_deadline_ms: int = 2_000
     access_token_s: int = 900
     verdict_cache_s: float = 5.0
