@@ -1,5 +1,8 @@
+import ast
 import json
 import re
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,21 @@ CHART = REPOSITORY / "charts" / "cnop"
 PROCESSES = {each.name: list(each.command) for each in (*WORKERS, *PRODUCERS)}
 ROOT_FOR_A_MOMENT = {"dynamodb-volume"}
 PIN = re.compile(r"^(\S+==\S+).*?((?:\n    --hash=\S+(?: \\)?)+)", re.MULTILINE)
+
+
+PINS_RUNTIME = PIN.findall((REPOSITORY / "requirements-runtime.lock").read_text())
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level modules that a file imports."""
+    modules: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            modules |= {each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            modules.add(node.module)
+    named = {each.partition(".")[0] for each in modules}
+    return {each for each in named if not each.startswith("types_")}  # stubs, for the checker alone
 
 
 def compose() -> dict[str, Any]:
@@ -103,11 +121,25 @@ def test_the_image_installs_by_hash_and_copies_only_what_is_there() -> None:
 
 def test_the_image_s_lock_is_a_part_of_the_whole_lock() -> None:
     whole = dict(PIN.findall((REPOSITORY / "requirements.lock").read_text()))
-    part = dict(PIN.findall((REPOSITORY / "requirements-runtime.lock").read_text()))
+    part = dict(PINS_RUNTIME)
     assert len(part) > 30
     missing = sorted(name for name in part if name not in whole)
     assert not missing, f"make it again as docs/deployment.md says: {missing}"
+    dependencies = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    for requirement in dependencies["dependencies"]:
+        name = re.split(r"[\[>=<~!;]", requirement)[0]
+        assert any(pin.startswith(f"{name}==") for pin in part), requirement
     assert not any(name.startswith(("pytest==", "ruff==", "pyright==")) for name in part)
+
+
+def test_the_image_has_every_package_that_the_code_imports() -> None:
+    locked = {name.partition("==")[0] for name, _ in PINS_RUNTIME}
+    distributions = packages_distributions()
+    for package in ("schemas", "runtime", "producers", "consumers", "read_models", "gateway"):
+        for path in (REPOSITORY / package).rglob("*.py"):
+            for module in imported(path) & distributions.keys():
+                names = {re.sub(r"[-_.]+", "-", each).lower() for each in distributions[module]}
+                assert names & (locked | {"cnop"}), f"{path} imports {module}"
 
 
 # --- charts/cnop -------------------------------------------------------------------------------
