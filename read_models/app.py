@@ -5,18 +5,20 @@ Runs every read model, or those named in CNOP_READ_MODELS (a comma list).
 
 import logging
 import os
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiokafka import TopicPartition
 from faststream import AckPolicy, FastStream
 from faststream.kafka import KafkaBroker, KafkaMessage
+from faststream.kafka.message import FAKE_CONSUMER
+from faststream.kafka.message import KafkaMessage as Received
 
 from runtime.dynamodb import DynamoTable, create_tables, open_dynamodb
-from runtime.projecting import Lanes
+from runtime.projecting import Lanes, RawRecord
 from runtime.projection import Projection
 from runtime.projector import Projector
 from runtime.settings import Settings, settings
@@ -46,7 +48,7 @@ def read_models_app(config: Settings, chosen: Sequence[Projection]) -> FastStrea
     lanes = [_subscribe(broker, config, each, store) for each in chosen]
 
     @asynccontextmanager
-    async def lifespan() -> AsyncIterator[None]:
+    async def lifespan() -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(open_dynamodb(config))
             specs = [spec for each in chosen for spec in each.tables]
@@ -91,17 +93,17 @@ def _subscribe(
 
     @subscriber
     async def project(message: KafkaMessage) -> None:
-        lanes.offer(message.raw_message)
+        lanes.offer(cast("tuple[RawRecord, ...]", message.raw_message))
 
     return lanes
 
 
-async def _unparsed(records: Any) -> KafkaMessage:  # noqa: ANN401  # FastStream's raw batch
+async def _unparsed(records: Any) -> Received:  # noqa: ANN401  # FastStream's raw batch
     """Leave headers and bodies alone: the projector reads what it needs."""
-    return KafkaMessage(raw_message=records, body=b"", consumer=None)
+    return Received(raw_message=records, body=b"", consumer=FAKE_CONSUMER)
 
 
-async def _undecoded(message: KafkaMessage) -> bytes:
+async def _undecoded(message: Received) -> bytes:
     return message.body
 
 

@@ -1,7 +1,7 @@
 """DynamoDB behind the `Table` port: one client, own serialisation, errors named by the reaction."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
@@ -49,7 +49,7 @@ T = TypeVar("T")
 
 
 @asynccontextmanager
-async def open_dynamodb(settings: Settings) -> "AsyncIterator[DynamoDBClient]":
+async def open_dynamodb(settings: Settings) -> "AsyncGenerator[DynamoDBClient]":
     """The process's one client; a named endpoint gets made-up credentials.
 
     Retries within it are few: callers back off on `Unavailable` themselves.
@@ -108,13 +108,10 @@ class DynamoTable:
         Raises:
             ConditionFailed: one with this key is there and `unless_exists` was asked for.
         """
-        only = {"ConditionExpression": "attribute_not_exists(#k)"} if unless_exists else {}
-        names = {"ExpressionAttributeNames": {"#k": next(iter(row))}} if unless_exists else {}
-        await _asked(
-            self._client.put_item(
-                TableName=await self._physical(table), Item=to_item(row), **only, **names
-            )
-        )
+        request: Item = {"TableName": await self._physical(table), "Item": to_item(row)}
+        if unless_exists:
+            request |= _absent(row)
+        await _asked(self._client.put_item(**request))
 
     async def delete(self, table: str, key: Row) -> None:
         """Remove a row outside of any projection."""
@@ -132,10 +129,12 @@ class DynamoTable:
         """
         names = {each.table for each in changes} | {checkpoint.table}
         physical = {each: await self._physical(each) for each in names}
-        first = {"Put": _checkpoint(checkpoint, expected, physical[checkpoint.table])}
-        rest = [_action(each, physical[each.table]) for each in changes]
+        actions: list[Any] = [
+            {"Put": _checkpoint(checkpoint, expected, physical[checkpoint.table])}
+        ]
+        actions += [_action(each, physical[each.table]) for each in changes]
         try:
-            await _asked(self._client.transact_write_items(TransactItems=[first, *rest]))
+            await _asked(self._client.transact_write_items(TransactItems=actions))
         except ConditionFailed:
             for each in names:  # a rebuild may have moved the tables
                 self._live.pop(each, None)
@@ -230,10 +229,11 @@ class DynamoTable:
             )
             for item in answer.get("Responses", {}).get(name, ()):
                 yield from_item(cast("Item", item))
-            left = answer.get("UnprocessedKeys", {}).get(name, {}).get("Keys", ())
+            unprocessed = cast("Item", answer.get("UnprocessedKeys", {}))
+            left: list[Item] = unprocessed.get(name, {}).get("Keys", [])
             if len(left) == len(wanted):
                 raise Unavailable("BatchGetItem is throttled")
-            wanted = [cast("Item", each) for each in left]
+            wanted = left
 
     async def _rows(self, request: Item, wanted: int | None, *, filtered: bool) -> list[Row]:
         rows: list[Row] = []
@@ -251,7 +251,7 @@ class DynamoTable:
     async def _skip(self, request: Item, most: int | None) -> tuple[int, Item | None]:
         """Count up to `most` rows; where to go on behind them, None at the end."""
         passed = 0
-        page = request | {"Select": "COUNT"}
+        page: Item = {**request, "Select": "COUNT"}
         while most is None or passed < most:
             if most is not None:
                 page["Limit"] = most - passed
@@ -389,10 +389,15 @@ def _action(change: Change, table: str) -> Item:
 def _checkpoint(checkpoint: Put, expected: Row | None, table: str) -> Item:
     put: Item = {"TableName": table, "Item": to_item(checkpoint.row)}
     if expected is None:
-        put["ConditionExpression"] = "attribute_not_exists(#k)"
-        put["ExpressionAttributeNames"] = {"#k": next(iter(checkpoint.row))}
-        return put
+        return put | _absent(checkpoint.row)
     return put | _equal(expected, "ConditionExpression", "x")
+
+
+def _absent(row: Row) -> Item:
+    return {
+        "ConditionExpression": "attribute_not_exists(#k)",
+        "ExpressionAttributeNames": {"#k": next(iter(row))},
+    }
 
 
 def _equal(row: Row, clause: str, letter: str) -> Item:
@@ -445,7 +450,7 @@ def from_item(item: Item) -> Row:
 
 
 def _to_value(value: Any) -> Item:  # noqa: ANN401, PLR0911  # any JSON-like value
-    kind = type(value)
+    kind = cast("type[object]", type(value))
     if kind is str:
         return {"S": value}
     if kind is int:

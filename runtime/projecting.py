@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from itertools import groupby
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
@@ -33,6 +33,7 @@ _HALTED_S: Final = 30.0
 _log: Final = logging.getLogger(__name__)
 
 Kafka = AIOKafkaConsumer
+RawRecord = ConsumerRecord[Any, Any]
 NewProjector = Callable[[TopicPartition], Projector]
 
 
@@ -127,13 +128,15 @@ class Lanes(ConsumerRebalanceListener):
         self._tasks: set[asyncio.Task[None]] = set()
         self._hinted: dict[TopicPartition, int] = {}
 
-    def offer(self, records: Iterable[ConsumerRecord]) -> None:
+    def offer(self, records: Iterable[RawRecord]) -> None:
         """Hand a batch over, partition by partition."""
         for place, group in groupby(records, _place_of):
             if (lane := self._lanes.get(place)) is not None:
                 lane.offer(map(_record, group))
 
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+    async def on_partitions_assigned(  # pyright: ignore[reportIncompatibleMethodOverride]  # aiokafka awaits it
+        self, assigned: Iterable[TopicPartition]
+    ) -> None:
         """Start a lane for each partition, at its checkpoint."""
         consumer = self._consumer()
         if consumer is None:
@@ -143,7 +146,10 @@ class Lanes(ConsumerRebalanceListener):
             self._start(lane.run())
         self._start(self._hint(consumer))
 
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002
+    async def on_partitions_revoked(  # pyright: ignore[reportIncompatibleMethodOverride]  # aiokafka awaits it
+        self,
+        revoked: Iterable[TopicPartition],  # noqa: ARG002  # all of them, always
+    ) -> None:
         """Stop all lanes; those assigned again start at their checkpoints."""
         await self.stop()
 
@@ -179,9 +185,9 @@ class Lanes(ConsumerRebalanceListener):
                     self._hinted |= changed
 
 
-def _place_of(record: ConsumerRecord) -> TopicPartition:
+def _place_of(record: RawRecord) -> TopicPartition:
     return TopicPartition(record.topic, record.partition)
 
 
-def _record(record: ConsumerRecord) -> Record:
+def _record(record: RawRecord) -> Record:
     return Record(record.offset, record.timestamp, record.key, record.value, record.headers)

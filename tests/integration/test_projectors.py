@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from journals import History
 
 from read_models.activity.projection import PROJECTION as ACTIVITY
-from read_models.app import read_models_app
+from read_models.app import group_of, read_models_app
 from read_models.commands.projection import PROJECTION as COMMANDS
 from read_models.orders.projection import PROJECTION as ORDERS
 from read_models.portfolio.projection import PROJECTION as PORTFOLIO
@@ -46,9 +47,11 @@ async def table(config: Settings) -> AsyncIterator[DynamoTable]:
 @asynccontextmanager
 async def running(config: Settings, chosen: Sequence[Projection] = ALL) -> AsyncIterator[None]:
     """A projectors' process, within this one."""
-    app = read_models_app(config, chosen)
+    app, started = read_models_app(config, chosen), asyncio.Event()
+    app.after_startup(started.set)
     task = asyncio.create_task(app.run())
     try:
+        await asyncio.wait_for(started.wait(), DEADLINE_S)
         yield
     finally:
         app.exit()
@@ -120,3 +123,85 @@ async def test_tables_equal_the_fold_of_their_journals(
         name = projection.tables[0].name
         assert await rows_of(table, memory, name) == memory.rows(name)
         assert len(memory.rows(name)) > 20
+
+
+async def test_rebalances_zombies_and_stops_lose_and_double_nothing(
+    config: Settings, table: DynamoTable
+) -> None:
+    histories = [History(seed + 10, accounts=4).live(60) for seed in range(4)]
+    memory_start = [len(each.records) for each in histories]
+    await append(config, histories)
+    rogues = [
+        asyncio.create_task(rogue(table, projection, histories, partition))
+        for projection in ALL
+        for partition in range(4)
+    ]
+    async with running(config):  # the second process takes over half, and gives it back
+        async with running(config):
+            grow(histories)
+            await append_new(config, histories, memory_start)
+        await until_projected(table, histories)
+    memory_start = [len(each.records) for each in histories]
+    grow(histories)
+    await append_new(config, histories, memory_start)
+    async with running(config):
+        await until_projected(table, histories)
+    await asyncio.gather(*rogues)
+    memory = await folded(histories)
+    for projection in ALL:
+        name = projection.tables[0].name
+        assert await rows_of(table, memory, name) == memory.rows(name)
+
+
+async def test_the_group_offset_shows_how_far_the_tables_are(
+    config: Settings, table: DynamoTable
+) -> None:
+    histories = [History(seed + 30).live(40) for seed in range(4)]
+    await append(config, histories)
+    ends = [len(each.records) for each in histories]
+    async with running(config, [ORDERS]), asyncio.timeout(DEADLINE_S):
+        while await hints(config, ORDERS) != ends:  # noqa: ASYNC110  # the broker has no event
+            await asyncio.sleep(0.2)
+    reached = await positions(table, ORDERS.tables, ACCOUNTS_JOURNAL, 4)
+    assert [each.offset for each in reached] == ends
+
+
+async def rogue(
+    table: DynamoTable, projection: Projection, histories: Sequence[History], partition: int
+) -> None:
+    """Somebody else who projects the same partition, late and in other batches."""
+    one = Projector(projection, ACCOUNTS_JOURNAL, partition, table)
+    records = list(histories[partition].records)
+    for start in range(0, len(records), 17):
+        await one.step(records[start : start + 23], now_s=0)
+
+
+def grow(histories: Sequence[History]) -> None:
+    for each in histories:
+        each.live(60)
+
+
+async def append_new(config: Settings, histories: Sequence[History], starts: Sequence[int]) -> None:
+    async with AIOKafkaProducer(
+        bootstrap_servers=config.kafka_bootstrap, enable_idempotence=True
+    ) as producer:
+        for partition, history in enumerate(histories):
+            for record in history.appended(starts[partition]):
+                await producer.send_and_wait(
+                    config.topic(ACCOUNTS_JOURNAL),
+                    record.value,
+                    partition=partition,
+                    headers=record.headers,
+                )
+
+
+async def hints(config: Settings, projection: Projection) -> list[int | None]:
+    """The group's committed offsets of the accounts journal."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=config.kafka_bootstrap)
+    await admin.start()
+    try:
+        committed = await admin.list_consumer_group_offsets(group_of(config, projection))
+    finally:
+        await admin.close()
+    places = [TopicPartition(config.topic(ACCOUNTS_JOURNAL), each) for each in range(4)]
+    return [committed[each].offset if each in committed else None for each in places]
