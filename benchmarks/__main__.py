@@ -1,17 +1,28 @@
 """`python -m benchmarks`: everything side by side in one run, and a table with the ratios."""
 
 import logging
+from collections.abc import Callable
 from time import monotonic
 from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 
+from benchmarks import http, suite
 from benchmarks import report as reports
 from benchmarks.report import Report, Section
 from benchmarks.servers import servers
-from benchmarks.suite import BENCHMARKS, Bench, Sizes
+from benchmarks.suite import Bench, Sizes
 
+BENCHMARKS: Final[dict[str, Callable[[Bench], Section]]] = {
+    "worker": suite.worker,
+    "append": suite.append,
+    "orders": http.orders,
+    "projector": suite.projector,
+    "matching": suite.book,
+    "restart": suite.restart,
+}
+_WIDTH: Final = 120
 _FULL_S: Final = 330.0
 _QUICK_S: Final = 80.0
 
@@ -22,16 +33,22 @@ def main(
     ] = None,
     *,
     quick: Annotated[bool, typer.Option(help="Small sizes, in 90 s.")] = False,
+    budget_s: Annotated[
+        float | None, typer.Option(help="Seconds after which nothing new begins; 330, quick 80.")
+    ] = None,
     write: Annotated[bool, typer.Option(help="Write benchmarks/results/.")] = True,
 ) -> None:
     """Measure against bare loops on the same servers, and say how far each ratio is kept."""
     chosen = _chosen(only or [])
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # topics just made have no leader yet
     console = Console()
+    if not console.is_terminal:
+        console.width = _WIDTH
     began = monotonic()
+    sizes = _sizes(quick=quick, deadline=began + (budget_s or (_QUICK_S if quick else _FULL_S)))
     machine = reports.machine()
     with servers() as settings:
-        bench = Bench(settings, _sizes(began, quick=quick), console.print)
+        bench = Bench(settings, sizes, console.print)
         sections = tuple(_run(each, bench, console) for each in chosen)
     report = Report(machine, quick, monotonic() - began, sections)
     reports.show_ratios(report, console)
@@ -48,7 +65,7 @@ def _chosen(names: list[str]) -> list[str]:
 
 
 def _run(name: str, bench: Bench, console: Console) -> Section:
-    if monotonic() > bench.sizes.deadline:
+    if not bench.sizes.has_time:
         section = Section(name, skipped="no time was left for it in this run")
     else:
         with console.status(name) as status:
@@ -63,7 +80,7 @@ def _run(name: str, bench: Bench, console: Console) -> Section:
     return section
 
 
-def _sizes(began: float, *, quick: bool) -> Sizes:
+def _sizes(*, quick: bool, deadline: float) -> Sizes:
     if quick:
         return Sizes(
             commands=10_000,
@@ -72,9 +89,10 @@ def _sizes(began: float, *, quick: bool) -> Sizes:
             projected=1_000,
             restarts=(),
             accounts=50,
+            registering_s=10.0,
             load_s=2.0,
             connections=(1, 16, 64),
-            deadline=began + _QUICK_S,
+            deadline=deadline,
         )
     return Sizes(
         commands=40_000,
@@ -83,9 +101,10 @@ def _sizes(began: float, *, quick: bool) -> Sizes:
         projected=4_000,
         restarts=(5_000, 40_000),
         accounts=1_000,
-        load_s=8.0,
+        registering_s=75.0,
+        load_s=6.0,
         connections=(1, 16, 64, 256),
-        deadline=began + _FULL_S,
+        deadline=deadline,
     )
 
 

@@ -9,7 +9,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import uvicorn
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from benchmarks.measure import Cost, Stopwatch
 from runtime.log import NewRecord, Place
@@ -141,3 +146,28 @@ def _consumer(settings: Settings) -> AIOKafkaConsumer:
         enable_auto_commit=False,
         auto_offset_reset="none",
     )
+
+
+async def _echo(request: Request) -> JSONResponse:
+    return JSONResponse(await request.json(), status_code=201)
+
+
+def serve_echo(port: int) -> None:
+    """Serve a bare Starlette echo of JSON bodies on the gateway's path, as the gateway is served.
+
+    It reads the same requests (path, token, body) and checks nothing.
+    """
+    app = Starlette(routes=[Route("/api/v1/orders", _echo, methods=["POST"])])
+    config = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=port,
+        http="httptools",
+        loop="uvloop",
+        proxy_headers=False,
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+    )
+    uvicorn.Server(config).run()

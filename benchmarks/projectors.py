@@ -15,6 +15,7 @@ from read_models.portfolio.projection import PortfolioProjection
 from runtime.dynamodb import DynamoTable, create_tables, open_dynamodb
 from runtime.kafka_log import KafkaLog
 from runtime.log import Record
+from runtime.projecting import STEP_RECORDS_MAX
 from runtime.projection import Projection
 from runtime.projector import Projector
 from runtime.settings import Settings
@@ -30,7 +31,6 @@ PROJECTIONS: Final[tuple[Projection, ...]] = (
     CommandsProjection(),
 )
 """The read models of the accounts journal."""
-_POLL_RECORDS: Final = 500
 _PINNED: Final = {spec.name: 1 for each in PROJECTIONS for spec in each.tables}
 
 
@@ -74,7 +74,7 @@ async def _polls(journal: Settings, count: int) -> list[Sequence[Record]]:
             records += await log.read((ACCOUNTS_JOURNAL, 0), len(records), wait_ms=1_000)
     finally:
         await log.close()
-    return [records[at : at + _POLL_RECORDS] for at in range(0, count, _POLL_RECORDS)]
+    return [records[at : at + STEP_RECORDS_MAX] for at in range(0, count, STEP_RECORDS_MAX)]
 
 
 @asynccontextmanager

@@ -1,0 +1,103 @@
+"""Market orders over HTTP through the whole system, beside a bare Starlette echo."""
+
+import multiprocessing
+import socket
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Final, NamedTuple
+
+import psutil
+
+from benchmarks import denominators
+from runtime.devstack.background import Stack
+from runtime.devstack.config import StackConfig
+from runtime.devstack.ports import free_port
+from runtime.settings import Settings
+
+_ECHO_S_MAX: Final = 20.0
+
+
+class System(NamedTuple):
+    """A running system with one gateway, and an echo."""
+
+    stack: Stack
+    settings: Settings
+    port: int
+    echo_port: int
+
+    def cpu_s(self) -> Mapping[str, float]:
+        """CPU that each of its processes has used so far."""
+        used: dict[str, float] = {}
+        for name, pid in self.stack.pids.items():
+            with suppress(psutil.NoSuchProcess):
+                used[name] = _cpu_s(pid)
+        return used
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[System]:
+    """Start the whole system on the servers of the settings, in their namespace.
+
+    Raises:
+        CannotStart: see runtime.devstack.
+    """
+    port, echo_port = free_port(), free_port()
+    with tempfile.TemporaryDirectory(prefix="cnop-bench-") as place:
+        config = StackConfig(
+            state_dir=Path(place),
+            kafka_bootstrap=settings.kafka_bootstrap,
+            dynamodb_endpoint=settings.dynamodb_endpoint,
+            gateway_ports=(port,),
+            metrics_base=0,
+        )
+        variables = {
+            "CNOP_NAMESPACE": settings.namespace,
+            "CNOP_JARS_DIR": str(settings.jars.absolute()),
+            "CNOP_TRUSTED_PROXIES": "127.0.0.1",
+            "CNOP_LOG_LEVEL": "WARNING",
+        }
+        stack = Stack.start(config, variables=variables, leashed=True)
+        try:
+            with _process(denominators.serve_echo, echo_port):
+                yield System(stack, stack.settings, port, echo_port)
+        finally:
+            stack.stop()
+
+
+@contextmanager
+def _process(serve: Callable[[int], None], port: int) -> Iterator[None]:
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(port,), daemon=True)
+    process.start()
+    try:
+        _wait_listening(port)
+        yield
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _wait_listening(port: int) -> None:
+    ends = monotonic() + _ECHO_S_MAX
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            if monotonic() > ends:
+                raise
+            sleep(0.05)
+        else:
+            return
+
+
+def _cpu_s(pid: int) -> float:
+    """Of the process and of those below it: the supervisor starts each on a leash."""
+    group = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    total = 0.0
+    for each in group:
+        with suppress(psutil.NoSuchProcess):
+            times = each.cpu_times()
+            total += times.user + times.system
+    return total
