@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
@@ -120,14 +120,16 @@ def auth_app(settings: Settings) -> FastStream:
     subscriber(requests.take)
 
     @asynccontextmanager
-    async def lifespan() -> AsyncIterator[None]:
+    async def lifespan() -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
             requests.auth = await _opened(settings, stack)
             committing = asyncio.create_task(requests.commit_for_ever())
             stack.callback(committing.cancel)
             yield
 
-    return FastStream(broker, lifespan=lifespan, on_shutdown=[requests.drain])
+    application = FastStream(broker, lifespan=lifespan)
+    application.on_shutdown(requests.drain)
+    return application
 
 
 async def _unparsed(record: Any) -> KafkaMessage:  # noqa: ANN401  # FastStream's raw message

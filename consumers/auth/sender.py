@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -74,7 +74,7 @@ class Sender:
         kafka = await self._connected()
         try:
             async with asyncio.timeout(_ANSWER_S_MAX):
-                sent = await kafka.send(
+                sent: asyncio.Future[Any] = await kafka.send(
                     self._settings.topic(topic),
                     value,
                     key=key,

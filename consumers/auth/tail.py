@@ -7,7 +7,7 @@ neither end a session nor erase a person.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Final, NamedTuple
 
@@ -66,6 +66,8 @@ _WANTED: Final = Codec(
 )
 _UNWANTED_KEY: Final = (RegistrationRejected, CommandRefused, CommandDuplicate, CommandDiscarded)
 
+Batches = dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]
+
 
 def settle_id(attempt_id: str) -> str:
     """The command id that settles this attempt, so that it is settled once."""
@@ -114,7 +116,7 @@ class Waiters:
         self._futures: Final[dict[str, asyncio.Future[Message]]] = {}
 
     @asynccontextmanager
-    async def expect(self, command_id: str) -> AsyncIterator["asyncio.Future[Message]"]:
+    async def expect(self, command_id: str) -> AsyncGenerator["asyncio.Future[Message]"]:
         """The outcome of a command that is about to be sent."""
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._futures[command_id] = future
@@ -249,18 +251,18 @@ class Tail:
     async def _assign(self, consumer: AIOKafkaConsumer) -> None:
         partitions = await self._partitions(IDENTITY_JOURNAL)
         places = [TopicPartition(self._topic, each) for each in range(partitions)]
-        starts = await consumer.beginning_offsets(places)
+        starts: dict[TopicPartition, int] = await consumer.beginning_offsets(places)
         consumer.assign(places)
         for place in places:
             self._offsets.setdefault(place, starts[place])
             consumer.seek(place, self._offsets[place])
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
-        ends = await consumer.end_offsets(list(self._offsets))
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(list(self._offsets))
         while True:
             if all(self._offsets[place] >= end for place, end in ends.items()):
                 self._caught_up.set()
-            batches = await consumer.getmany(timeout_ms=_POLL_MS)
+            batches: Batches = await consumer.getmany(timeout_ms=_POLL_MS)
             for place, records in batches.items():
                 for record in records:
                     self._fold(place, record)

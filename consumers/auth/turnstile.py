@@ -1,7 +1,7 @@
 """Lets as many sign-ins of one address or username in at a time as identity would reserve."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -26,7 +26,7 @@ class Turnstile:
         return len(self._gates)
 
     @asynccontextmanager
-    async def through(self, key: str) -> AsyncIterator[None]:
+    async def through(self, key: str) -> AsyncGenerator[None]:
         """Wait for a place at this key's gate."""
         gate = self._gates.setdefault(key, _Gate())
         gate.users += 1

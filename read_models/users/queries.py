@@ -1,6 +1,6 @@
 """What the gateway may ask about users."""
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from read_models.users.table import TABLES, USERS
 from runtime.table import Row
@@ -36,4 +36,5 @@ async def user(rows: Rows, user_id: str) -> UserRow | None:
     row = await rows.get(USERS.name, {"user_id": user_id})
     if row is None:
         return None
-    return UserRow(**{**row, "profile": Ciphertext(**row["profile"])})
+    fields: dict[str, Any] = {name: row[name] for name in UserRow._fields}
+    return UserRow(**(fields | {"profile": Ciphertext(**row["profile"])}))

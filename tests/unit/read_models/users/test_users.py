@@ -1,0 +1,74 @@
+"""The users read model: whole rows, ciphertexts only."""
+
+import pytest
+
+from read_models.users.projection import UsersProjection
+from read_models.users.queries import UserRow, user
+from runtime.memory_table import MemoryTable
+from runtime.table import Put
+from schemas.codec import Message
+from schemas.envelope import Cause, Recorded
+from schemas.identity import (
+    Ciphertext,
+    ProfileUpdated,
+    RegistrationStarted,
+    SessionEnded,
+    User,
+    UserRegistered,
+)
+
+PROFILE = Ciphertext(key_id="k", nonce="bm9uY2U=", bytes="cHJvZmlsZQ==")
+HASH = Ciphertext(key_id="k", nonce="bm9uY2U=", bytes="aGFzaA==")
+ANN = User(
+    user_id="u" * 32,
+    username_hmac="h" * 32,
+    email_hmac="e" * 32,
+    profile=PROFILE,
+    password_hash=HASH,
+    marketing_emails_consent=True,
+    created_at_ms=1_000,
+    updated_at_ms=2_000,
+)
+PROJECTION = UsersProjection()
+
+
+def recorded(version: int) -> Recorded:
+    cause = Cause("identity.commands", 0, 0, 2_000, "c")
+    return Recorded("identity.journal", 0, 0, 1, "", "user:" + ANN.username_hmac, version, cause)
+
+
+@pytest.mark.parametrize("event", [UserRegistered(user=ANN), ProfileUpdated(user=ANN)])
+async def test_a_user_is_found_as_the_last_event_left_them(event: Message) -> None:
+    (change,) = PROJECTION.project(event, recorded(3))
+    assert isinstance(change, Put)
+    table = MemoryTable(PROJECTION.tables)
+    await table.put(change.table, change.row)
+    assert await user(table, ANN.user_id) == UserRow(
+        user_id=ANN.user_id,
+        username_hmac=ANN.username_hmac,
+        email_hmac=ANN.email_hmac,
+        profile=PROFILE,
+        marketing_emails_consent=True,
+        role="trader",
+        created_at_ms=1_000,
+        updated_at_ms=2_000,
+        version=3,
+    )
+    assert await user(table, "somebody else") is None
+
+
+def test_the_password_hash_stays_in_the_journal() -> None:
+    (change,) = PROJECTION.project(UserRegistered(user=ANN), recorded(1))
+    assert isinstance(change, Put)
+    assert HASH.bytes not in str(change.row)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        RegistrationStarted(user=ANN),
+        SessionEnded(user_id="u", username_hmac="h", session_id="s"),
+    ],
+)
+def test_what_is_no_user_leaves_no_row(event: Message) -> None:
+    assert PROJECTION.project(event, recorded(1)) == ()
