@@ -1,6 +1,6 @@
 """The gateway: the one way in, an ASGI application."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
@@ -46,7 +46,7 @@ ROUTES = (
 
 
 @asynccontextmanager
-async def _lifespan(app: Starlette) -> AsyncIterator[None]:
+async def _lifespan(app: Starlette) -> AsyncGenerator[None]:
     async with running_services(settings()) as services:
         app.state.services = services
         yield

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 from pydantic import BaseModel, ValidationError
@@ -59,7 +59,7 @@ async def read_object(request: Request) -> Mapping[str, Any]:
         raise Problem("not-json") from None
     if not isinstance(value, dict):
         raise _not_an_object("The body has to be a JSON object.")
-    return value
+    return cast("dict[str, Any]", value)
 
 
 def _not_an_object(message: str) -> Problem:

@@ -1,7 +1,5 @@
 """What the handlers of all commands share: decide, and answer with the decision or a 202."""
 
-from collections.abc import Mapping
-
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -41,5 +39,5 @@ async def commanded(request: Request, order: Order, *, status: int) -> Response:
 
 def accepted(command_id: str) -> Response:
     """202: the decision can be asked for."""
-    headers: Mapping[str, str] = {"Location": f"{COMMANDS_PATH}{command_id}"}
+    headers = {"Location": f"{COMMANDS_PATH}{command_id}"}
     return answer({"command_id": command_id, "status": "pending"}, 202, headers)

@@ -13,7 +13,7 @@ from schemas.envelope import rfc3339
 
 
 async def read_command(request: Request) -> Response:
-    """The command's state; ids are self-authenticating, so an undecided one is pending, not unknown.
+    """The command's state; an id that we made and nobody decided yet is pending, not unknown.
 
     A registration's id belongs to whoever knows it.
     """

@@ -29,6 +29,7 @@ class Edge:
         self._app: Final = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; connections of other kinds pass."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -60,12 +61,10 @@ def request_id_of(request: Request) -> str:
 
 def failure(error: Exception, scope: Scope) -> Response:
     """The problem that answers an exception."""
-    return problem_answer(
-        _problem(error, scope), instance=_path(scope), request_id=scope[_REQUEST_ID]
-    )
+    return problem_answer(_problem(error), instance=_path(scope), request_id=scope[_REQUEST_ID])
 
 
-def _problem(error: Exception, scope: Scope) -> Problem:
+def _problem(error: Exception) -> Problem:
     match error:
         case Problem():
             return error

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-from aiokafka.partitioner import murmur2
+from aiokafka.partitioner import murmur2  # pyright: ignore[reportUnknownVariableType]
 from starlette.requests import Request
 
 from gateway.answers import ACCOUNT_VERSION
@@ -25,14 +25,18 @@ class Versioned(Protocol):
     """How far a read model has come with one account or user."""
 
     @property
-    def version(self) -> int: ...
+    def version(self) -> int:
+        """The version of the last record that it shows."""
+        ...
 
 
 class Head(Versioned, Protocol):
     """A head that also says when its newest event was decided, in broker ms."""
 
     @property
-    def time_ms(self) -> int: ...
+    def time_ms(self) -> int:
+        """When that was decided."""
+        ...
 
 
 VersionedT = TypeVar("VersionedT", bound=Versioned)

@@ -9,7 +9,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -28,6 +28,9 @@ _FORGET_EACH_S: Final = 5.0
 _STOP_S: Final = 5.0
 _VERSIONS_MAX: Final = 100_000
 """Entities per partition whose newest version is remembered when it is projected already."""
+
+
+Batches = Mapping[TopicPartition, list[Any]]
 
 
 class Newest(NamedTuple):
@@ -174,7 +177,7 @@ class JournalTail:
             await consumer.start()
             await self._assign(consumer)
             while True:
-                self._take(await consumer.getmany(timeout_ms=_POLL_MS))
+                self._take(cast("Batches", await consumer.getmany(timeout_ms=_POLL_MS)))
                 if not self.is_caught_up:
                     await self._check_caught_up()
         finally:
@@ -197,7 +200,7 @@ class JournalTail:
                 partition.waiting = before.waiting
         self._partitions = starts
 
-    def _take(self, batches: Mapping[TopicPartition, list[Any]]) -> None:
+    def _take(self, batches: Batches) -> None:
         for place, records in batches.items():
             partition, followed = self._partitions[place], self._followed[place.topic]
             for record in records:
@@ -289,9 +292,10 @@ class _Ends:
         async with self._lock:
             wanted, self._wanted, self._next = self._wanted, set(), None
             try:
-                return await self._connected().end_offsets(list(wanted))
+                ends = await self._connected().end_offsets(list(wanted))  # pyright: ignore[reportUnknownVariableType]
             except KafkaError as error:
                 raise Unavailable("the broker does not say where journals end") from error
+            return cast("dict[TopicPartition, int]", ends)
 
     def _connected(self) -> AIOKafkaConsumer:
         if self._consumer is None:

@@ -7,6 +7,7 @@ from gateway.problems import Problem, refusal, unavailable
 from gateway.replies import Reply
 from gateway.views import money_view, order_view
 from schemas import accounts, auth, identity, journal
+from schemas.codec import Message
 
 
 class Result(NamedTuple):
@@ -26,8 +27,6 @@ async def result_of(reply: Reply, people: People) -> Result:
     match event:
         case accounts.FundsDeposited() | accounts.FundsWithdrawn():
             return Result(money_view(event, time_ms=reply.time_ms), reply.version)
-        case accounts.OrderRejected():
-            raise _rejected(event)
         case (
             accounts.OrderAccepted()
             | accounts.OrderFilled()
@@ -35,16 +34,6 @@ async def result_of(reply: Reply, people: People) -> Result:
             | accounts.OrderExpired()
         ):
             return Result({"data": order_view(event.order, version=reply.version)}, reply.version)
-        case (
-            accounts.CommandRefused() | identity.CommandRefused() | identity.RegistrationRejected()
-        ):
-            raise refusal(event.reason)
-        case journal.CommandRefused(reason=reason):
-            raise refusal(reason)
-        case journal.CommandDiscarded():
-            raise refusal("command-discarded")
-        case auth.Refused():
-            raise auth_refusal(event)
         case identity.UserRegistered():
             return Result({"message": "User registered successfully"})
         case identity.ProfileUpdated():
@@ -53,7 +42,26 @@ async def result_of(reply: Reply, people: People) -> Result:
         case identity.SessionEnded():
             return Result({"message": "Logged out successfully"})
         case _:
-            raise refusal("internal-error")
+            raise _refused(event)
+
+
+def _refused(event: Message) -> Problem:
+    match event:
+        case accounts.OrderRejected(order=order):
+            return refusal(order.reason or "internal-error", order_id=order.order_id)
+        case (
+            accounts.CommandRefused(reason=reason)
+            | identity.CommandRefused(reason=reason)
+            | identity.RegistrationRejected(reason=reason)
+            | journal.CommandRefused(reason=reason)
+        ):
+            return refusal(reason)
+        case journal.CommandDiscarded():
+            return refusal("command-discarded")
+        case auth.Refused():
+            return auth_refusal(event)
+        case _:
+            return refusal("internal-error")
 
 
 def auth_refusal(refused: auth.Refused) -> Problem:
@@ -65,8 +73,3 @@ def auth_refusal(refused: auth.Refused) -> Problem:
             return Problem("sign-in-blocked", headers={"Retry-After": str(refused.retry_after_s)})
         case _:
             return refusal(refused.reason)
-
-
-def _rejected(event: accounts.OrderRejected) -> Problem:
-    reason = event.order.reason or "internal-error"
-    return refusal(reason, order_id=event.order.order_id)

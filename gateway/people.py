@@ -19,13 +19,24 @@ class Personal(Protocol):
     """A user, be it in an event or a row."""
 
     @property
-    def profile(self) -> Ciphertext: ...
+    def profile(self) -> Ciphertext:
+        """Username, email, names, phone and date of birth, encrypted."""
+        ...
+
     @property
-    def marketing_emails_consent(self) -> bool: ...
+    def marketing_emails_consent(self) -> bool:
+        """Whether mail may be sent."""
+        ...
+
     @property
-    def created_at_ms(self) -> int: ...
+    def created_at_ms(self) -> int:
+        """Broker time of the registration."""
+        ...
+
     @property
-    def updated_at_ms(self) -> int: ...
+    def updated_at_ms(self) -> int:
+        """Broker time of the last change."""
+        ...
 
 
 class People:

@@ -7,9 +7,9 @@ touch, so no reply is lost while gateways come and go.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
@@ -235,7 +235,7 @@ class _Owned(ConsumerRebalanceListener):
 
 
 @asynccontextmanager
-async def _running(consumer: AIOKafkaConsumer) -> AsyncIterator[None]:
+async def _running(consumer: AIOKafkaConsumer) -> AsyncGenerator[None]:
     try:
         await consumer.start()
         yield
@@ -246,8 +246,9 @@ async def _running(consumer: AIOKafkaConsumer) -> AsyncIterator[None]:
 
 async def _polled(consumer: AIOKafkaConsumer) -> dict[TopicPartition, list[Any]]:
     try:
-        return await consumer.getmany(timeout_ms=_POLL_MS)
+        batches = await consumer.getmany(timeout_ms=_POLL_MS)  # pyright: ignore[reportUnknownVariableType]
     except KafkaError as error:
         _LOG.warning("reading replies: %r", error)
         await asyncio.sleep(_BACKOFF_S)
         return {}
+    return cast("dict[TopicPartition, list[Any]]", batches)

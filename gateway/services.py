@@ -1,6 +1,6 @@
 """What every request handler works with, started and stopped once per process."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -60,7 +60,7 @@ def services_of(request: Request) -> Services:
 
 
 @asynccontextmanager
-async def running_services(settings: Settings) -> AsyncIterator[Services]:
+async def running_services(settings: Settings) -> AsyncGenerator[Services]:
     """Connect to Kafka and DynamoDB, and give everything back at the end.
 
     Raises:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -81,9 +81,9 @@ class CommandPublisher:
         """Give what was sent a few seconds to arrive, and disconnect."""
         if self._renewal is not None:
             self._renewal.cancel()
-        if self._kafka is not None:
-            await _stopped(self._kafka)
-            self._kafka = None
+        kafka, self._kafka = self._kafka, None
+        if kafka is not None:
+            await _stopped(kafka)
 
     async def partitions(self, topic: str) -> int:
         """How many partitions a topic has.
@@ -144,7 +144,7 @@ class CommandPublisher:
             raise Unavailable("the command publisher is not connected")
         sent_ms = time.time() * 1000
         try:
-            pending = await self._kafka.send(
+            pending = await self._kafka.send(  # pyright: ignore[reportUnknownVariableType]
                 self._settings.topic(topic),
                 value,
                 key=None if key is None else key.encode(),
@@ -156,26 +156,31 @@ class CommandPublisher:
             raise Unavailable(f"{topic} cannot be written") from error
         acknowledged: Acknowledgement = asyncio.get_running_loop().create_future()
         acknowledged.add_done_callback(_retrieved)
-        pending.add_done_callback(lambda done: self._acknowledge(done, acknowledged, sent_ms))
+
+        def acknowledge(done: asyncio.Future[Any]) -> None:
+            self._acknowledge(done, acknowledged, sent_ms)
+
+        cast("asyncio.Future[Any]", pending).add_done_callback(acknowledge)
         return acknowledged
 
     def _acknowledge(
-        self, done: "asyncio.Future[object]", acknowledged: Acknowledgement, sent_ms: float
+        self, done: asyncio.Future[Any], acknowledged: Acknowledgement, sent_ms: float
     ) -> None:
-        if acknowledged.cancelled():
-            return
-        if done.cancelled() or (error := done.exception()) is not None:
-            acknowledged.set_exception(Unavailable("the broker did not take the command"))
-            if not done.cancelled() and not getattr(error, "retriable", False):
+        error = asyncio.CancelledError() if done.cancelled() else done.exception()
+        if error is not None:
+            if not getattr(error, "retriable", False):
                 self._renew()
+            if not acknowledged.cancelled():
+                acknowledged.set_exception(Unavailable("the broker did not take the command"))
             return
-        where = done.result()
-        self.clock.observe(where.timestamp, sent_ms=sent_ms, acknowledged_ms=time.time() * 1000)
-        acknowledged.set_result(Published(where.partition, where.offset, where.timestamp))
+        place = done.result()
+        self.clock.observe(place.timestamp, sent_ms=sent_ms, acknowledged_ms=time.time() * 1000)
+        if not acknowledged.cancelled():
+            acknowledged.set_result(Published(place.partition, place.offset, place.timestamp))
 
     def _renew(self) -> None:
         """Replace a producer that failed for good, which aiokafka never heals."""
-        if self._renewal is None or self._renewal.done():
+        if self._kafka is not None and (self._renewal is None or self._renewal.done()):
             self._renewal = asyncio.create_task(self._renewed())
 
     async def _renewed(self) -> None:

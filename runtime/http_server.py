@@ -43,6 +43,7 @@ def serve(host: str, port: int) -> int:
             http="httptools",
             proxy_headers=False,  # the gateway decides itself whom to believe
             lifespan="on",
+            timeout_keep_alive=75,  # clients keep connections longer than uvicorn's 5 s
             access_log=False,
             log_config=None,
             server_header=False,

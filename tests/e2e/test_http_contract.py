@@ -11,7 +11,7 @@ import pytest
 
 from runtime.devstack.background import Stack
 
-PASSWORD = "Passw0rd!Passw0rd"
+PASSWORD = "Passw0rd!Passw0rd"  # noqa: S105  # of test users
 API = "/api/v1"
 HEX = re.compile("[0-9a-f]{32}")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -43,7 +43,13 @@ class Trader:
         self.auth = {"Authorization": f"Bearer {token}"}
 
     async def ask(
-        self, method: str, path: str, *, through: int = 0, status: int = 200, **rest: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        through: int = 0,
+        status: int = 200,
+        **rest: Any,  # noqa: ANN401  # httpx's
     ) -> httpx.Response:
         """Send a request and check its status; `rest` is as httpx takes it."""
         headers = self.auth | rest.pop("headers", {})
@@ -52,7 +58,7 @@ class Trader:
         assert answer.headers["x-request-id"]
         return answer
 
-    async def refused(self, method: str, path: str, status: int, code: str, **rest: Any) -> None:
+    async def refused(self, method: str, path: str, status: int, code: str, **rest: Any) -> None:  # noqa: ANN401
         """Send a request that is refused with this code."""
         check_problem(await self.ask(method, path, status=status, **rest), code)
 
@@ -60,7 +66,7 @@ class Trader:
         """Bring money in."""
         await self.ask("POST", "/balance/deposit", status=201, json={"amount": amount})
 
-    async def order(self, *, status: int = 201, **changes: Any) -> dict[str, Any]:
+    async def order(self, *, status: int = 201, **changes: object) -> dict[str, Any]:
         """Place an order; a market buy of 0.001 BTC unless told otherwise."""
         body = {"asset_id": "BTC", "order_type": "market_buy", "quantity": "0.001"} | changes
         return (await self.ask("POST", "/orders", status=status, json=body)).json().get("data", {})
@@ -97,7 +103,7 @@ def anybody(clients: tuple[httpx.AsyncClient, ...]) -> httpx.AsyncClient:
     return clients[0]
 
 
-def registration(**changes: Any) -> dict[str, Any]:
+def registration(**changes: object) -> dict[str, Any]:
     """A valid registration of somebody new."""
     username = f"t_{uuid.uuid4().hex[:20]}"
     return {
@@ -147,7 +153,7 @@ async def test_a_registration_answers_201_and_signing_in_works_at_once(
         f"{API}/auth/login", json={"username": body["username"].upper(), "password": PASSWORD}
     )
     assert signed_in.status_code == 200
-    assert signed_in.json()["token_type"] == "bearer"
+    assert signed_in.json()["token_type"] == "bearer"  # noqa: S105
     assert signed_in.json()["expires_in"] == 900
 
 
@@ -309,7 +315,9 @@ async def test_transactions_are_listed_newest_first_with_signs(trader: Trader) -
 
 @pytest.mark.parametrize("path", ["/balance/deposit", "/balance/withdraw"])
 @pytest.mark.parametrize("amount", [0, -1, "1.001", 1_000_001, True, None, "NaN", "x", 1e300])
-async def test_amounts_beyond_the_rules_are_a_422(trader: Trader, path: str, amount: Any) -> None:
+async def test_amounts_beyond_the_rules_are_a_422(
+    trader: Trader, path: str, amount: object
+) -> None:
     await trader.refused("POST", path, 422, "validation-failed", json={"amount": amount})
 
 
@@ -481,7 +489,7 @@ async def test_order_queries_beyond_the_rules_are_a_422(trader: Trader, query: s
     await trader.refused("GET", f"/orders?{query}", 422, "validation-failed")
 
 
-# --- commands and freshness ------------------------------------------------------------------------
+# --- commands and freshness ----------------------------------------------------------------------
 
 
 async def test_a_key_answers_again_and_refuses_another_body(trader: Trader) -> None:
@@ -612,7 +620,7 @@ async def test_every_write_is_read_through_the_other_gateway(trader: Trader) -> 
         assert listed.json()["total_count"] == each
 
 
-# --- service ---------------------------------------------------------------------------------------
+# --- service -------------------------------------------------------------------------------------
 
 
 async def test_health_says_what_there_is(clients: tuple[httpx.AsyncClient, ...]) -> None:
@@ -629,5 +637,5 @@ async def until(condition: Callable[[], Awaitable[bool]], *, limit_s: float) -> 
     """Wait for a condition that is asked for again and again."""
 
     async with asyncio.timeout(limit_s):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110  # the condition is another process's
             await asyncio.sleep(0.02)

@@ -1,6 +1,5 @@
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,11 +20,11 @@ REGISTRATION = {
 ORDER = {"asset_id": "btc", "order_type": "limit_buy", "quantity": "0.01", "price": "100"}
 
 
-def registered(**changes: Any) -> RegisterForm:
+def registered(**changes: object) -> RegisterForm:
     return RegisterForm.model_validate(REGISTRATION | changes)
 
 
-def ordered(**changes: Any) -> OrderForm:
+def ordered(**changes: object) -> OrderForm:
     return OrderForm.model_validate(ORDER | changes)
 
 
@@ -35,7 +34,7 @@ def test_usernames_and_emails_are_stored_in_lower_case() -> None:
 
 
 @pytest.mark.parametrize("name", ["short", "a" * 31, "with space", "émile1", "", None, 123456, []])
-def test_other_usernames_are_refused(name: Any) -> None:
+def test_other_usernames_are_refused(name: object) -> None:
     with pytest.raises(ValidationError):
         registered(username=name)
 
@@ -56,10 +55,14 @@ def test_passwords_of_four_kinds_and_passphrases_are_fine(password: str) -> None
         "PASSW0RD!PASSW0RD",
         "Password!Password",
         "Passw0rdPassw0rd",
-    ]
-    + ["x" * 65, "Passw0rd!Pass\x00", "", None, 1],
+        "x" * 65,
+        "Passw0rd!Pass\x00",
+        "",
+        None,
+        1,
+    ],  # two kinds of wrong
 )
-def test_other_passwords_are_refused_on_registration_and_on_sign_in(password: Any) -> None:
+def test_other_passwords_are_refused_on_registration_and_on_sign_in(password: object) -> None:
     with pytest.raises(ValidationError):
         registered(password=password)
     with pytest.raises(ValidationError):
@@ -74,7 +77,7 @@ def test_names_of_any_script_are_fine(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", " ", "x" * 51, "R2D2", "a<b>", "--", "a\x00b", "💥", None, 1])
-def test_other_names_are_refused(name: Any) -> None:
+def test_other_names_are_refused(name: object) -> None:
     with pytest.raises(ValidationError):
         registered(last_name=name)
 
@@ -83,14 +86,12 @@ def test_other_names_are_refused(name: Any) -> None:
     ("given_phone", "kept"),
     [("1234567890", "1234567890"), ("+1 (555) 123-4567", "+15551234567"), ("", None), (None, None)],
 )
-def test_phones_lose_their_separators(given_phone: Any, kept: Any) -> None:
+def test_phones_lose_their_separators(given_phone: object, kept: object) -> None:
     assert registered(phone=given_phone).phone == kept
 
 
-@pytest.mark.parametrize(
-    "phone", ["123456789", "1" * 16, "12345abcde", "１２３４５６７８９０", 1234567890]
-)
-def test_other_phones_are_refused(phone: Any) -> None:
+@pytest.mark.parametrize("phone", ["123456789", "1" * 16, "12345abcde", "\uff11" * 10, 1234567890])
+def test_other_phones_are_refused(phone: object) -> None:
     with pytest.raises(ValidationError):
         registered(phone=phone)
 
@@ -109,7 +110,7 @@ def test_ages_from_13_to_120_are_fine(years: int) -> None:
     "born",
     [years_ago(12), years_ago(122), "1990-13-01", "01.02.1990", "19900101", "1990-1-1", 1990],
 )
-def test_other_dates_of_birth_are_refused(born: Any) -> None:
+def test_other_dates_of_birth_are_refused(born: object) -> None:
     with pytest.raises(ValidationError):
         registered(date_of_birth=born)
 
@@ -117,7 +118,7 @@ def test_other_dates_of_birth_are_refused(born: Any) -> None:
 @pytest.mark.parametrize(
     "email", ["", "a", "a@", "@b.com", "a b@example.com", "a@b", "x" * 300, None, 1]
 )
-def test_addresses_that_cannot_be_are_refused(email: Any) -> None:
+def test_addresses_that_cannot_be_are_refused(email: object) -> None:
     with pytest.raises(ValidationError):
         registered(email=email)
 
@@ -144,7 +145,7 @@ def test_a_profile_keeps_what_is_absent_or_null_and_clears_what_is_empty() -> No
         (Decimal("0.01"), E8 // 100),
     ],
 )
-def test_amounts_are_read_exactly(amount: Any, amount_e8: int) -> None:
+def test_amounts_are_read_exactly(amount: object, amount_e8: int) -> None:
     assert AmountForm.model_validate({"amount": amount}).amount == amount_e8
 
 
@@ -157,7 +158,7 @@ def test_amounts_are_read_exactly(amount: Any, amount_e8: int) -> None:
         "-5",
         "0.001",
         "1000000.01",
-        1_000_001,
+        1000001,
         10**30,
         True,
         False,
@@ -165,10 +166,19 @@ def test_amounts_are_read_exactly(amount: Any, amount_e8: int) -> None:
         "",
         "abc",
         "NaN",
-    ]
-    + ["1e3", "Infinity", "１２", "1,000", " 5", [], {}, Decimal("NaN"), Decimal("1E+400"), 1.5],
+        "1e3",
+        "Infinity",
+        "\uff11",
+        "1,000",
+        " 5",
+        [],
+        {},
+        Decimal("NaN"),
+        Decimal("1E+400"),
+        1.5,
+    ],
 )
-def test_other_amounts_are_refused(amount: Any) -> None:
+def test_other_amounts_are_refused(amount: object) -> None:
     with pytest.raises(ValidationError):
         AmountForm.model_validate({"amount": amount})
 
@@ -180,7 +190,7 @@ def test_every_decimal_string_and_number_reads_as_itself(value_e8: int) -> None:
 
 
 @given(st.one_of(st.text(), st.booleans(), st.floats(), st.integers(), st.none(), st.decimals()))
-def test_whatever_comes_as_an_amount_is_read_or_refused(value: Any) -> None:
+def test_whatever_comes_as_an_amount_is_read_or_refused(value: object) -> None:
     try:
         assert isinstance(read_e8(value), int)
     except ValueError:
@@ -214,6 +224,6 @@ def test_assets_are_upper_case_and_the_price_of_a_market_order_is_ignored() -> N
         {"client_order_id": ""},
     ],
 )
-def test_orders_beyond_the_rules_are_refused(changes: dict[str, Any]) -> None:
+def test_orders_beyond_the_rules_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         ordered(**changes)
