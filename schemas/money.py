@@ -34,12 +34,12 @@ def format_e8(value_e8: int) -> str:
 
 
 def notional_floor(price_e8: int, quantity_e8: int) -> int:
-    """Price × quantity in 1e-8 units, rounded down; both legs of a trade use this one figure."""
+    """Price times quantity in 1e-8 units, rounded down; both legs of a trade use this one figure."""
     return price_e8 * quantity_e8 // E8
 
 
 def notional_ceil(price_e8: int, quantity_e8: int) -> int:
-    """Price × quantity in 1e-8 units, rounded up: what a lock must cover."""
+    """Price times quantity in 1e-8 units, rounded up: what a lock must cover."""
     return -(-price_e8 * quantity_e8 // E8)
 
 

@@ -30,7 +30,6 @@ REPLIES_RESENT_MS: Final = 10_000
 """A restarted writer repeats the replies of this much log time; nobody waits for older ones."""
 _READ_MS: Final = 1_000
 _READS_EMPTY_MAX: Final = 10
-_ROUND_BYTES: Final = 256 * 1024
 
 CommitHint = Callable[[int], Awaitable[None]]
 """Commits the next inbox offset to the consumer group; raises `Fenced` when it is not ours (W1)."""
@@ -39,10 +38,11 @@ CommitHint = Callable[[int], Awaitable[None]]
 class Writer(Generic[S]):
     """Decides one inbox partition into one journal partition.
 
-    A round of snapshots starts after `round_every_records` journal records.
+    A round of snapshots starts after `round_every_records` journal records and writes about
+    `round_step_bytes` of them between two polls.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what it decides, where, and how often it snapshots
         self,
         context: Context[S],
         number: int,
@@ -50,12 +50,14 @@ class Writer(Generic[S]):
         *,
         commit_hint: CommitHint,
         round_every_records: int = 2_000,
+        round_step_bytes: int = 256 * 1024,
     ) -> None:
         self._context: Final = context
         self._number: Final = number
         self._log: Final = log
         self._commit_hint: Final = commit_hint
         self._round_every: Final = round_every_records
+        self._round_step: Final = round_step_bytes
         self._snapshots: Final[Place] = (snapshots_of(context.name), number)
         self._publishing: Awaitable[None] | None = None
         self._round_from = 0
@@ -230,7 +232,7 @@ class Writer(Generic[S]):
                 return
             await self._published()  # S3: everything below the checkpoint has arrived
             partition.begin_round()
-        if captured := partition.snapshots.take(_ROUND_BYTES):
+        if captured := partition.snapshots.take(self._round_step):
             await self._log.append(self._snapshots, captured)
         if partition.snapshots.is_captured:
             await self._end_round()

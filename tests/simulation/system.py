@@ -22,6 +22,7 @@ from runtime.log import Log, Place
 from runtime.simulation.log import Broker, Faults, MemoryLog
 from runtime.simulation.scheduler import Process, Scheduler, turn
 from schemas.topics import CONTEXTS, TOPICS, journal_of, snapshots_of
+from tests.simulation.projecting import ReadModel
 from tests.simulation.workload import Workload
 
 DECIDERS: Final = {
@@ -98,6 +99,7 @@ class Life:
             log,
             commit_hint=self._commit_hint,
             round_every_records=self._system.round_every,
+            round_step_bytes=self._system.round_step,
         )
         return self.current
 
@@ -130,6 +132,7 @@ class System:
         self.partitions: Final = count
         drawn = self.random.choice((7, 40, 10_000))
         self.round_every: Final = round_every or drawn
+        self.round_step: Final = self.random.choice((1, 1, 256 * 1024))
         self.broker: Final = Broker(
             self.scheduler,
             {
@@ -146,6 +149,7 @@ class System:
                 Worker(self, context) for _ in range(self.random.choice((1, 2)))
             ]
             self._rebalance(context)
+        self.read_model: Final = ReadModel(self.broker, self.random)
         self.workload: Final = Workload(self.broker, self.random, commands, self.weather.duplicate)
 
     def owner_of(self, context: str, number: int) -> Worker | None:
@@ -185,6 +189,8 @@ class System:
         rough, random = self.weather, self.random
         if random.random() < rough.crash:
             self._replace(self._any_worker())
+        if random.random() < rough.crash:
+            self.read_model.crash_one()
         if random.random() < rough.pause:
             worker = self._any_worker()
             self.scheduler.pause(worker.process, random.randrange(50, 2_000))
@@ -198,6 +204,7 @@ class System:
 
     def _calm(self) -> None:
         self.broker.faults = Faults()
+        self.read_model.calm()
         for process in self.scheduler.processes:
             process.paused_until = 0
         for context in CONTEXTS:
@@ -248,6 +255,7 @@ class System:
             self.scheduler.is_quiet
             and len(writers) == len(CONTEXTS) * self.partitions
             and all(self._is_settled(writers[each]) for each in writers)
+            and self.read_model.is_settled()
         )
 
     def _is_settled(self, writer: Writer[Any]) -> bool:

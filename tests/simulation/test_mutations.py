@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runtime.errors import Fenced
-from runtime.journal import inbox, snapshots
+from runtime.journal import inbox
 from runtime.journal.claims import Claims
 from runtime.journal.outbound import Outbound
 from runtime.journal.partition import Partition
@@ -106,7 +106,7 @@ def snapshots_before_the_check(patch: Patch) -> None:
 
     async def early(writer: Writer[Any], batch: list[NewRecord]) -> None:
         partition = writer.partition
-        if partition.snapshots.round is None and not batch[0].headers == []:
+        if partition.snapshots.round is None and batch[0].headers != []:
             await writer._published()
             partition.begin_round()
             captured = partition.snapshots.take(1 << 20)
@@ -115,19 +115,6 @@ def snapshots_before_the_check(patch: Patch) -> None:
         await append(writer, batch)
 
     patch.setattr(Writer, "_append", early)
-
-
-def shares_snapshot_keys(patch: Patch) -> None:
-    """S1: snapshot keys without the epoch, so that a zombie overwrites a newer writer's."""
-    records = snapshots._entity_records
-
-    def keyed(entity: str, version: int, stored: bytes, checkpoint: Any) -> list[NewRecord]:
-        return [
-            each._replace(key=(each.key or b"").rpartition(b"@")[0] + b"@0")
-            for each in records(entity, version, stored, checkpoint)
-        ]
-
-    patch.setattr(snapshots, "_entity_records", keyed)
 
 
 def forgets_replayed_dirt(patch: Patch) -> None:
@@ -199,7 +186,7 @@ def skips_the_watermark(patch: Patch) -> None:
 def does_not_send_again(patch: Patch) -> None:
     """O2: a restarted writer does not repeat what may not have arrived."""
 
-    async def forgetful(writer: Writer[Any], partition: Partition[Any]) -> None:
+    async def forgetful(_: Writer[Any], partition: Partition[Any]) -> None:
         partition.outbound.take()
 
     patch.setattr(Writer, "_send_again", forgetful)
@@ -208,7 +195,7 @@ def does_not_send_again(patch: Patch) -> None:
 def discards_facts(patch: Patch) -> None:
     """O2: facts of one place are numbered per source only, not densely per destination."""
 
-    def shared(outbound: Outbound, place: tuple[str, int]) -> int:
+    def shared(outbound: Outbound, _: tuple[str, int]) -> int:
         sequence = outbound.sequences.get("all", 0) + 1
         outbound.sequences["all"] = sequence
         return sequence
@@ -245,7 +232,6 @@ MUTATIONS: tuple[Callable[[Patch], None], ...] = (
     tears_batches,
     ignores_the_offset,
     snapshots_before_the_check,
-    shares_snapshot_keys,
     forgets_replayed_dirt,
     fixes_the_checkpoint_late,
     checkpoints_before_arrival,

@@ -1,8 +1,7 @@
 """What clients, a feed and a clock send in a simulated run; all of it drawn from the run's seed."""
 
-from collections.abc import Callable
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from producers.envelopes import command_headers
 from runtime.journal.outbound import partition_of
@@ -13,9 +12,12 @@ from schemas.codec import Message, encode
 from schemas.envelope import ReplyRoute
 from schemas.money import E8
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 SYMBOLS: Final = ("BTC-USD", "XRP-USD")
 _PRICE_E8: Final = {"BTC-USD": 40_000 * E8, "XRP-USD": 2 * E8}
-_LOT_E8: Final = {"BTC-USD": 1_000, "XRP-USD": 100_000}
+_LOT_E8: Final = {"BTC-USD": 1_000, "XRP-USD": 20_000_000}
 _TICK_E8: Final = {"BTC-USD": E8 // 100, "XRP-USD": E8 // 10_000}
 _CIPHERTEXT: Final = identity.Ciphertext("key", "nonce", "bytes")
 _ENDS: Final = (
@@ -25,6 +27,7 @@ _ENDS: Final = (
     accounts.OrderRejected.TYPE,
 )
 _DAY_MS: Final = 86_400_000
+_LIVES_MS: Final = (-1, *([600_000] * 11))
 
 
 class Workload:
@@ -44,6 +47,9 @@ class Workload:
         for symbol in SYMBOLS:
             self._list(symbol)
         self.quote()
+        for account_id in self._accounts:
+            funds = accounts.DepositFunds(account_id=account_id, amount_e8=5_000 * E8)
+            self._send("accounts", account_id, funds, is_punctual=True)
         self._kinds: Final[tuple[tuple[int, Callable[[], None]], ...]] = (
             (12, self._deposit),
             (5, self._withdraw),
@@ -65,7 +71,7 @@ class Workload:
     def maybe_send(self) -> None:
         """Send something now and then."""
         drawn = self._random.random()
-        if drawn < 0.02:
+        if drawn < 0.03:
             self.quote()
         elif drawn < 0.08:
             weights = [weight for weight, _ in self._kinds]
@@ -91,7 +97,8 @@ class Workload:
                 last_e8=middle,
                 simulated=True,
             )
-            self._send("markets", symbol, markets.UpdateQuote(symbol=symbol, quote=quote))
+            command = markets.UpdateQuote(symbol=symbol, quote=quote)
+            self._send("markets", symbol, command, is_punctual=True)
 
     # --- accounts ----------------------------------------------------------------------------
 
@@ -112,16 +119,22 @@ class Workload:
         account_id = random.choice(self._accounts)
         tick = _TICK_E8[symbol]
         is_limit = random.random() < 0.7
-        drift = random.randrange(-60, 61) * self._prices[symbol] // 10_000
+        drift = random.choice((0, 0, 0, -60, -5, 5, 60)) * self._prices[symbol] // 10_000
         command = accounts.PlaceOrder(
             account_id=account_id,
             asset=symbol.removesuffix("-USD"),
-            side=random.choice(tuple(accounts.Side)),
+            side=random.choice((accounts.Side.BUY, accounts.Side.BUY, accounts.Side.SELL)),
             order_type=accounts.OrderType.LIMIT if is_limit else accounts.OrderType.MARKET,
             quantity_e8=_LOT_E8[symbol] * random.choice((100, 500, 2_345)),
             price_e8=(self._prices[symbol] + drift) // tick * tick if is_limit else None,
             time_in_force=random.choice(
-                (accounts.TimeInForce.GTC, accounts.TimeInForce.IOC, accounts.TimeInForce.FOK)
+                (
+                    accounts.TimeInForce.GTC,
+                    accounts.TimeInForce.GTC,
+                    accounts.TimeInForce.GTC,
+                    accounts.TimeInForce.IOC,
+                    accounts.TimeInForce.FOK,
+                )
             ),
         )
         self._send("accounts", account_id, command)
@@ -201,12 +214,13 @@ class Workload:
             taker_fee_ppm=self._random.choice((0, 2_500)),
         )
         command = markets.ListMarket(symbol=symbol, asset=symbol.removesuffix("-USD"), rules=rules)
-        self._send("markets", symbol, command)
+        self._send("markets", symbol, command, is_punctual=True)
 
     def _halt_or_resume(self) -> None:
         symbol = self._random.choice(SYMBOLS)
-        kind = self._random.choice((markets.HaltMarket, markets.ResumeMarket, markets.ResumeMarket))
+        kind = self._random.choice((markets.HaltMarket, markets.ResumeMarket))
         self._send("markets", symbol, kind(symbol=symbol))
+        self._send("markets", symbol, markets.ResumeMarket(symbol=symbol), is_punctual=True)
 
     def _tick(self) -> None:
         for number in range(self._broker.partitions["markets.commands"]):
@@ -222,7 +236,9 @@ class Workload:
         self._broker.append((f"{context}.commands", number), [NewRecord(body, headers)])
         self.poison.append(body)
 
-    def _send(self, context: str, key: str | int, command: Message) -> None:
+    def _send(
+        self, context: str, key: str | int, command: Message, *, is_punctual: bool = False
+    ) -> None:
         command_id = f"{self._random.getrandbits(128):032x}"
         now_ms = self._broker.scheduler.now_ms
         keyed = self._random.random() < 0.3
@@ -234,7 +250,7 @@ class Workload:
             producer="simulation",
             command_id=command_id,
             time_ms=now_ms,
-            expires_at_ms=now_ms + self._random.choice((-1, 600_000, 600_000, 600_000)),
+            expires_at_ms=now_ms + (600_000 if is_punctual else self._random.choice(_LIVES_MS)),
             retain_until_ms=now_ms + _DAY_MS if keyed else None,
             fingerprint="same",
             reply_to=ReplyRoute(0, command_id),

@@ -298,7 +298,25 @@ def test_snapshots_that_miss_a_record_are_dropped(bench: Bench) -> None:  # S4
     assert again.partition.state.accounts["a" * 32].holdings["USD"].free_e8 == 25 * E8
 
 
-def test_a_large_entity_is_stored_in_chunks(bench: Bench) -> None:  # S2
+def test_a_zombie_cannot_overwrite_a_newer_writers_snapshots(bench: Bench) -> None:  # S1
+    zombie = bench.started(round_every_records=1)
+    bench.send(DEPOSIT)
+    bench.run(zombie.step(wait_ms=0))
+    late = [each for each in bench.broker.records(SNAPSHOTS) if each.key == b"a" * 32 + b"@1"]
+    newer = bench.started(round_every_records=1)
+    bench.send(DEPOSIT, "c2")
+    for _ in range(3):
+        bench.run(newer.step(wait_ms=0))
+    bench.broker.append(
+        SNAPSHOTS, [NewRecord(each.value, [*each.headers], each.key) for each in late]
+    )
+    bench.broker.compact(SNAPSHOTS)
+    again = bench.started()
+    assert again.dropped_snapshots is None
+    assert again.partition.state.accounts["a" * 32].holdings["USD"].free_e8 == 10 * E8
+
+
+def test_a_large_entity_is_stored_in_chunks() -> None:  # S2
     loaded = Loaded()
     whole = bytes(range(256)) * (CHUNK_BYTES_MAX // 100)
     count = -(-len(whole) // CHUNK_BYTES_MAX)

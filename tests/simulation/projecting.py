@@ -1,0 +1,109 @@
+"""One read model in a simulated run: projectors that crash, race each other and lose answers."""
+
+from random import Random
+from typing import TYPE_CHECKING, Any, Final
+
+from read_models.app import READ_MODELS, projections
+from runtime.errors import Unavailable
+from runtime.memory_table import Fault, MemoryTable
+from runtime.projector import Fold, Projector
+from runtime.simulation.log import Broker, MemoryLog
+from runtime.simulation.scheduler import Process, Scheduler, turn
+
+if TYPE_CHECKING:
+    from runtime.projection import Projection
+
+FAULTS: Final = (Fault.THROTTLED, Fault.CONFLICT, Fault.ANSWER_LOST)
+
+
+class TurningTable(MemoryTable):
+    """The table store, where every call lets somebody else go first."""
+
+    async def get(self, table: str, key: Any) -> Any:
+        await turn()
+        return await super().get(table, key)
+
+    async def transact(self, changes: Any, *, checkpoint: Any, expected: Any) -> None:
+        await turn()
+        await super().transact(changes, checkpoint=checkpoint, expected=expected)
+
+
+class ReadModel:
+    """A random read model with two processes that both believe to be the only one."""
+
+    def __init__(self, broker: Broker, random: Random) -> None:
+        self._broker: Final = broker
+        self._scheduler: Final[Scheduler] = broker.scheduler
+        self._random: Final = random
+        self.projection: Final[Projection] = projections((random.choice(READ_MODELS),))[0]
+        self._fault_rate = random.choice((0.0, 0.1))
+        self.table: Final = TurningTable(self.projection.tables, faults=self._fault)
+        self._places: Final = [
+            (journal, number)
+            for journal in self.projection.journals
+            for number in range(broker.partitions[journal])
+        ]
+        self._processes: Final = [self._start(n) for n in range(2)]
+
+    def crash_one(self) -> None:
+        """SIGKILL one of the processes and start it anew."""
+        n = self._random.randrange(len(self._processes))
+        self._scheduler.crash(self._processes[n])
+        self._processes[n] = self._start(n)
+
+    def calm(self) -> None:
+        """No more faults."""
+        self._fault_rate = 0.0
+
+    def is_settled(self) -> bool:
+        """Whether every journal is projected to its end, as far as it has rows."""
+        return self._differing() is None
+
+    def check(self) -> None:
+        """Each table is the fold of its journals.
+
+        Raises:
+            AssertionError: naming a row that differs.
+        """
+        assert (row := self._differing()) is None, f"{self.projection.name}: {row} differs"
+
+    def _differing(self) -> object:
+        folded = MemoryTable(self.projection.tables)
+        for place in self._places:
+            for cut in Fold(self.projection, *place, None).take(self._broker.records(place)):
+                for change in cut.changes:
+                    folded._apply(change)
+        for spec in self.projection.tables:
+            expected = folded.rows(spec.name)
+            found = {
+                key: row
+                for key, row in self.table.rows(spec.name).items()
+                if not str(key[0]).startswith("checkpoint/")
+            }
+            for key in expected.keys() | found.keys():
+                if expected.get(key) != found.get(key):
+                    return (key, expected.get(key), found.get(key))
+        return None
+
+    def _start(self, number: int) -> Process:
+        process = self._scheduler.process(f"read-model-{number}")
+        for place in self._places:
+            self._scheduler.spawn(process, self._project(process, place))
+        return process
+
+    async def _project(self, process: Process, place: tuple[str, int]) -> None:
+        log = MemoryLog(self._broker, process)
+        projector = Projector(self.projection, *place, self.table)
+        while True:
+            try:
+                offset = projector.next_offset
+                records = [] if offset is None else await log.read(place, offset)
+                await projector.step(records, now_s=self._scheduler.now_ms / 1000)
+            except Unavailable:
+                await turn()
+            await turn()
+
+    def _fault(self, _call: str) -> Fault | None:
+        if self._random.random() < self._fault_rate:
+            return self._random.choice(FAULTS)
+        return None
