@@ -34,7 +34,7 @@ def format_e8(value_e8: int) -> str:
 
 
 def notional_floor(price_e8: int, quantity_e8: int) -> int:
-    """Price times quantity in 1e-8 units, rounded down; both legs of a trade use this one figure."""
+    """Price times quantity in 1e-8 units, rounded down; both legs of a trade use it."""
     return price_e8 * quantity_e8 // E8
 
 

@@ -1,7 +1,6 @@
 """The markets worker: `app` is its FastStream application."""
 
-from runtime.worker import worker_app
-
 from consumers.markets.context import MarketsContext
+from runtime.worker import worker_app
 
 app = worker_app(MarketsContext())
