@@ -55,12 +55,15 @@ def _print_lines(lags: Sequence[Lag]) -> None:
 
 
 def _table(lags: Sequence[Lag]) -> Table:
-    table = Table(*_COLUMNS[:2], box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    for name in _COLUMNS[:2]:
+        table.add_column(name, overflow="fold")
     for name in _COLUMNS[2:]:
         table.add_column(name, justify="right")
     for each in lags:
         position = "-" if each.position is None else str(each.position)
         style = "yellow" if each.messages else None
         figures = (each.partition, position, each.end, each.messages, f"{each.seconds:.1f}")
-        table.add_row(each.group, each.topic, *map(str, figures), style=style)
+        names = (name.removeprefix(settings().namespace) for name in (each.group, each.topic))
+        table.add_row(*names, *map(str, figures), style=style)
     return table

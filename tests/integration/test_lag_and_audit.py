@@ -33,7 +33,7 @@ from schemas.journal import WriterClaimed
 from schemas.money import E8
 from schemas.topics import ACCOUNTS_COMMANDS, ACCOUNTS_JOURNAL, MARKETS_JOURNAL
 
-DEADLINE_S = 60.0
+DEADLINE_S = 150.0
 MakeTopics = Callable[..., Awaitable[Settings]]
 EXAMPLE = FundsDeposited(
     account_id="a",
