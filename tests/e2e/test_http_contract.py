@@ -49,7 +49,7 @@ class Trader:
         *,
         through: int = 0,
         status: int = 200,
-        **rest: Any,  # noqa: ANN401  # httpx's
+        **rest: Any,  # httpx's
     ) -> httpx.Response:
         """Send a request and check its status; `rest` is as httpx takes it."""
         headers = self.auth | rest.pop("headers", {})
@@ -58,7 +58,7 @@ class Trader:
         assert answer.headers["x-request-id"]
         return answer
 
-    async def refused(self, method: str, path: str, status: int, code: str, **rest: Any) -> None:  # noqa: ANN401
+    async def refused(self, method: str, path: str, status: int, code: str, **rest: Any) -> None:
         """Send a request that is refused with this code."""
         check_problem(await self.ask(method, path, status=status, **rest), code)
 
