@@ -55,7 +55,7 @@ def _print_lines(lags: Sequence[Lag]) -> None:
 
 
 def _table(lags: Sequence[Lag]) -> Table:
-    table = Table(box=None, header_style="bold")
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     for name in _COLUMNS[:2]:
         table.add_column(name, overflow="fold")
     for name in _COLUMNS[2:]:
