@@ -28,9 +28,6 @@ _REQUEST_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5)
 
 # --- journal writer ----------------------------------------------------------------------------
 
-JOURNAL_COMMANDS = Counter(
-    "cnop_journal_commands_total", "Inbox records decided.", ["context", "partition"]
-)
 JOURNAL_RECORDS = Counter(
     "cnop_journal_records_total",
     "Journal records whose append was checked (W5).",
@@ -41,9 +38,6 @@ JOURNAL_APPEND_SECONDS = Histogram(
     "From sending a journal batch to its checked acknowledgement.",
     ["context"],
     buckets=_APPEND_S,
-)
-JOURNAL_CLAIMS = Counter(
-    "cnop_journal_claims_total", "Writer claims appended (W1).", ["context", "partition"]
 )
 JOURNAL_EPOCH = Gauge(
     "cnop_journal_epoch", "Epoch this process writes under.", ["context", "partition"]
@@ -66,11 +60,6 @@ JOURNAL_RESTORE_SECONDS = Gauge(
 JOURNAL_CHECKPOINT_OFFSET = Gauge(
     "cnop_journal_checkpoint_offset",
     "Journal offset that the newest checkpoint of this writer covers (S2).",
-    ["context", "partition"],
-)
-OUTBOX_UNACKNOWLEDGED = Gauge(
-    "cnop_outbox_unacknowledged_messages",
-    "Outbox messages sent and not yet acknowledged (O2).",
     ["context", "partition"],
 )
 DEAD_LETTERS = Counter(

@@ -12,6 +12,8 @@ TimestampType = Literal["LogAppendTime", "CreateTime"]
 _FOR_EVER: Final = -1
 _MINUTE_MS: Final = 60_000
 _DAY_MS: Final = 24 * 60 * _MINUTE_MS
+_LARGE_BYTES: Final = 4 * 1_048_576
+"""For what a writer appends: a command's records stay in one batch (W4), a letter adds headers."""
 
 IDENTITY: Final = "identity"
 ACCOUNTS: Final = "accounts"
@@ -42,7 +44,7 @@ class Topic:
     retention_ms: int = _FOR_EVER
     cleanup: Cleanup = "delete"
     timestamps: TimestampType = "LogAppendTime"
-    max_message_bytes: int = 4 * 1_048_576
+    max_message_bytes: int = 1_048_576
 
     def config(self) -> dict[str, str]:
         """The topic's Kafka configuration (T2)."""
@@ -86,6 +88,7 @@ _COMMANDS_AND_JOURNALS: Final = (
     ),
     Topic(
         name=IDENTITY_JOURNAL,
+        max_message_bytes=_LARGE_BYTES,
         key="partition of its command",
         partitions=4,
         partitions_production=16,
@@ -102,6 +105,7 @@ _COMMANDS_AND_JOURNALS: Final = (
     ),
     Topic(
         name=ACCOUNTS_JOURNAL,
+        max_message_bytes=_LARGE_BYTES,
         key="partition of its command",
         partitions=4,
         partitions_production=64,
@@ -118,6 +122,7 @@ _COMMANDS_AND_JOURNALS: Final = (
     ),
     Topic(
         name=MARKETS_JOURNAL,
+        max_message_bytes=_LARGE_BYTES,
         key="partition of its command",
         partitions=4,
         partitions_production=32,
@@ -167,6 +172,7 @@ def _snapshots(journal: Topic) -> Topic:
         writers=(context,),
         readers=(context,),
         cleanup="compact",
+        max_message_bytes=_LARGE_BYTES,
     )
 
 
@@ -178,8 +184,9 @@ def _dead_letters(topic: Topic) -> Topic:
         partitions_production=topic.partitions_production,
         writers=topic.readers,
         readers=("operators",),
+        max_message_bytes=_LARGE_BYTES,
         retention_ms=30 * _DAY_MS,
-        )
+    )
 
 
 TOPICS: Final = (

@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final, Generic, TypeVar
 
+from runtime import metrics
 from runtime.errors import Fenced, Halted, Unavailable
 from runtime.journal.context import Context
 from runtime.journal.entries import size_bytes
@@ -63,6 +64,12 @@ class Writer(Generic[S]):
         self._round_from = 0
         self.is_writing = False
         self.dropped_snapshots: SnapshotsUnusable | None = None
+        labels = (context.name, str(number))
+        self._appended: Final = metrics.JOURNAL_RECORDS.labels(*labels)
+        self._append_seconds: Final = metrics.JOURNAL_APPEND_SECONDS.labels(context.name)
+        self._epoch: Final = metrics.JOURNAL_EPOCH.labels(*labels)
+        self._restore_seconds: Final = metrics.JOURNAL_RESTORE_SECONDS.labels(*labels)
+        self._checkpoint: Final = metrics.JOURNAL_CHECKPOINT_OFFSET.labels(*labels)
         self.partition: Partition[S]
 
     @property
@@ -84,12 +91,14 @@ class Writer(Generic[S]):
             for each in TOPICS
             if self._context.name in each.writers
         }
-        partition = self.partition = await self._restore(partitions.__getitem__)
+        with self._restore_seconds.time():
+            partition = self.partition = await self._restore(partitions.__getitem__)
         await self._check_inbox(partition)
         await self._commit_hint(partition.source_offset + 1)
         await self._claim(partition)
         await self._send_again(partition)
         self._round_from = partition.next_offset
+        self._epoch.set(partition.claims.epoch)
         self.is_writing = True
 
     async def _restore(self, partitions_of: Callable[[str], int]) -> Partition[S]:
@@ -208,9 +217,11 @@ class Writer(Generic[S]):
     async def _append(self, batch: Sequence[NewRecord]) -> None:
         partition = self.partition
         expected = partition.next_offset - len(batch)
-        base = await self._log.append(partition.journal, batch)
+        with self._append_seconds.time():
+            base = await self._log.append(partition.journal, batch)
         if base != expected:
             raise Fenced(f"{partition.journal}: appended at {base}, expected {expected}")
+        self._appended.inc(len(batch))
         await self._publish()
 
     async def _publish(self, *, replies_from_ms: int = 0) -> None:
@@ -250,4 +261,5 @@ class Writer(Generic[S]):
             raise Fenced(f"{partition.journal}: checkpoint at {base}, expected {expected}")
         pointer = Pointer(base, partition.generation, checkpoint)
         await self._log.append(self._snapshots, [pointer_record(pointer), *tombstones])
+        self._checkpoint.set(checkpoint.offset)
         self._round_from = partition.next_offset
