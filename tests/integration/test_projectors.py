@@ -22,7 +22,7 @@ from runtime.projector import Projector, positions
 from runtime.settings import Settings
 from schemas.topics import ACCOUNTS_JOURNAL
 
-DEADLINE_S = 30
+DEADLINE_S = 90
 ALL: tuple[Projection, ...] = (ORDERS, PORTFOLIO, ACTIVITY, COMMANDS)
 MakeTopics = Callable[..., Awaitable[Settings]]
 

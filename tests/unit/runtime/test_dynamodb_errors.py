@@ -4,7 +4,7 @@ from collections.abc import Awaitable
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.dynamodb import DynamoTable, from_item, to_item
@@ -16,6 +16,7 @@ WIDEST = 10**38 - 1
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-WIDEST, WIDEST) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
 )
 
 
@@ -89,7 +90,8 @@ async def test_what_no_retry_can_mend_is_not_hidden(error: Exception) -> None:
         await write(error)
 
 
-@given(st.dictionaries(st.text(), VALUES))
+@given(st.dictionaries(st.text(), VALUES, max_size=3))
+@settings(deadline=None, max_examples=50)
 def test_rows_come_back_as_they_were(row: dict[str, object]) -> None:
     assert from_item(to_item(row)) == row
 
