@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final, cast
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -74,14 +74,17 @@ class Sender:
         kafka = await self._connected()
         try:
             async with asyncio.timeout(_ANSWER_S_MAX):
-                sent: asyncio.Future[Any] = await kafka.send(
-                    self._settings.topic(topic),
-                    value,
-                    key=key,
-                    partition=partition,
-                    headers=headers,
+                sending = cast(
+                    "asyncio.Future[object]",
+                    await kafka.send(
+                        self._settings.topic(topic),
+                        value,
+                        key=key,
+                        partition=partition,
+                        headers=headers,
+                    ),
                 )
-                await asyncio.shield(sent)
+                await asyncio.shield(sending)
         except (KafkaError, OSError, TimeoutError, AssertionError) as error:
             self._drop(kafka)
             raise Unavailable(f"{topic}: {error!r}") from error

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
@@ -66,6 +66,7 @@ _WANTED: Final = Codec(
 )
 _UNWANTED_KEY: Final = (RegistrationRejected, CommandRefused, CommandDuplicate, CommandDiscarded)
 
+Ends = dict[TopicPartition, int]
 Batches = dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]
 
 
@@ -251,18 +252,18 @@ class Tail:
     async def _assign(self, consumer: AIOKafkaConsumer) -> None:
         partitions = await self._partitions(IDENTITY_JOURNAL)
         places = [TopicPartition(self._topic, each) for each in range(partitions)]
-        starts: dict[TopicPartition, int] = await consumer.beginning_offsets(places)
+        starts = cast("Ends", await consumer.beginning_offsets(places))
         consumer.assign(places)
         for place in places:
             self._offsets.setdefault(place, starts[place])
             consumer.seek(place, self._offsets[place])
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
-        ends: dict[TopicPartition, int] = await consumer.end_offsets(list(self._offsets))
+        ends = cast("Ends", await consumer.end_offsets(list(self._offsets)))
         while True:
             if all(self._offsets[place] >= end for place, end in ends.items()):
                 self._caught_up.set()
-            batches: Batches = await consumer.getmany(timeout_ms=_POLL_MS)
+            batches = cast("Batches", await consumer.getmany(timeout_ms=_POLL_MS))
             for place, records in batches.items():
                 for record in records:
                     self._fold(place, record)

@@ -37,4 +37,5 @@ async def user(rows: Rows, user_id: str) -> UserRow | None:
     if row is None:
         return None
     fields: dict[str, Any] = {name: row[name] for name in UserRow._fields}
-    return UserRow(**(fields | {"profile": Ciphertext(**row["profile"])}))
+    fields["profile"] = Ciphertext(**row["profile"])
+    return UserRow(**fields)

@@ -10,7 +10,7 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumers.auth.tokens import Claims, InvalidToken, Tokens
@@ -176,12 +176,14 @@ def test_no_mutant_is_a_token(mutant: str) -> None:
         TOKENS.read(token)
 
 
+@settings(deadline=None)
 @given(at=st.integers(0, len(GOOD) - 1))
 def test_no_single_changed_letter_leaves_a_token(at: int) -> None:
     with pytest.raises(InvalidToken):
         TOKENS.read(flipped(GOOD, at))
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=300))
 def test_no_text_is_a_token(text: str) -> None:
     with pytest.raises(InvalidToken):

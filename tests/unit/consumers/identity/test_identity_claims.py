@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumers.identity.context import IdentityContext
@@ -150,6 +150,7 @@ emails = st.sampled_from(["a@", "b@", "c@"])
 choices = st.lists(st.integers(0, 7), max_size=30)
 
 
+@settings(deadline=None)
 @given(
     commands=st.lists(st.tuples(st.booleans(), names, emails, choices), max_size=25),
     duplicates=st.booleans(),
@@ -175,6 +176,7 @@ def test_each_name_and_each_email_has_exactly_one_user_in_any_order(
 
 
 @pytest.mark.parametrize("contested", ["name", "email"])
+@settings(deadline=None)
 @given(steps=st.lists(st.integers(0, 7), max_size=60))
 def test_of_twenty_registrations_of_one_name_or_email_exactly_one_wins(
     contested: str, steps: list[int]
@@ -261,6 +263,7 @@ def test_only_its_owner_releases_an_email() -> None:
     router.settle()
 
 
+@settings(deadline=None)
 @given(commands=st.lists(st.tuples(names, emails), max_size=12))
 def test_a_state_loaded_from_its_stored_entities_is_the_same(
     commands: list[tuple[str, str]],

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumers.identity.context import IdentityContext
@@ -206,6 +206,7 @@ def test_an_attempt_refused_for_its_username_is_given_back_to_its_address() -> N
     assert outgoing.message == SettleAddressSignIn(address_hmac="addr", attempt_id="6", wrong=False)
 
 
+@settings(deadline=None)
 @given(
     script=st.lists(
         st.tuples(st.sampled_from(["reserve", "wrong", "right"]), st.integers(0, 9)), max_size=80

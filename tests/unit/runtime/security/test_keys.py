@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.security.files import (
@@ -120,6 +120,7 @@ def test_an_address_has_another_pseudonym_every_day() -> None:
     assert first != pseudonyms.address("10.0.0.1", date(2026, 11, 23))
 
 
+@settings(deadline=None)
 @given(token=st.text())
 def test_what_is_sealed_opens_with_its_key_alone(token: str) -> None:
     key, other = OpeningKey(b"k" * 32), OpeningKey(b"o" * 32)
@@ -131,6 +132,7 @@ def test_what_is_sealed_opens_with_its_key_alone(token: str) -> None:
         other.open(msgspec.structs.replace(sealed, key_id=other.sealing.key_id), TokenSecret)
 
 
+@settings(deadline=None)
 @given(box=st.text(max_size=200))
 def test_a_box_of_anything_else_is_poison(box: str) -> None:
     key = OpeningKey(b"k" * 32)
@@ -189,6 +191,7 @@ def test_a_ciphertext_cannot_stand_in_anothers_place() -> None:
     run(scenario())
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_a_tampered_ciphertext_never_decrypts(data: st.DataObject) -> None:
     async def scenario() -> None:
