@@ -5,6 +5,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Final, NamedTuple
@@ -17,7 +18,7 @@ from runtime.devstack.config import StackConfig
 from runtime.devstack.ports import free_port
 from runtime.settings import Settings
 
-_ECHO_S_MAX: Final = 20.0
+_ECHO_S_MAX: Final = 60.0
 
 
 class System(NamedTuple):
@@ -72,20 +73,20 @@ def _process(serve: Callable[[int], None], port: int) -> Iterator[None]:
     process = multiprocessing.get_context("spawn").Process(target=serve, args=(port,), daemon=True)
     process.start()
     try:
-        _wait_listening(port)
+        _wait_listening(process, port)
         yield
     finally:
         process.terminate()
         process.join()
 
 
-def _wait_listening(port: int) -> None:
+def _wait_listening(process: BaseProcess, port: int) -> None:
     ends = monotonic() + _ECHO_S_MAX
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
-            if monotonic() > ends:
+            if monotonic() > ends or not process.is_alive():
                 raise
             sleep(0.05)
         else:

@@ -77,7 +77,7 @@ async def _quantities(client: httpx.AsyncClient) -> Sequence[tuple[str, str]]:
     while True:
         assets = (await client.get("/inventory/assets")).json()["data"]
         priced = [each for each in assets if each["price_usd"]]
-        if len(priced) == len(assets) or (priced and monotonic() > ends):
+        if priced and (len(priced) == len(assets) or monotonic() > ends):
             return [(each["asset_id"], _quantity(each["price_usd"])) for each in priced]
         if monotonic() > ends:
             raise NotMade(f"no market has a price after {_PATIENCE_S:.0f} s")
