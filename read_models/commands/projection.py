@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from read_models.commands.table import COMMANDS, TABLES
+from read_models.commands.table import COMMANDS, TABLES, expired
 from runtime.projection import TableSpec
 from runtime.table import Change, Put
 from schemas import accounts, identity, journal
@@ -72,7 +72,7 @@ def _finished(event: Message, recorded: Recorded) -> tuple[str, ...]:
         case accounts.OrderAccepted(order=order):
             return () if ends_at_once(order) else (order.command_id,)
         case journal.CommandRefused():
-            return () if event.reason == KEY_REUSED else (event.command_id,)
+            return _refused(event)
         case identity.SessionEnded() if event.reason is not identity.SessionEnd.SIGNED_OUT:
             return ()
         case _:
@@ -80,6 +80,13 @@ def _finished(event: Message, recorded: Recorded) -> tuple[str, ...]:
     if isinstance(event, _Ended):
         return _ended(event.order, waiting)
     return () if waiting is None or not isinstance(event, _Simple) else (waiting,)
+
+
+def _refused(refusal: journal.CommandRefused) -> tuple[str, ...]:
+    """A late copy of a decided command expires too, and must not overwrite what was decided."""
+    if refusal.reason == KEY_REUSED:
+        return ()
+    return (expired(refusal.command_id),)
 
 
 def _ended(order: Order, waiting: str | None) -> tuple[str, ...]:

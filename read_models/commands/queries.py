@@ -3,7 +3,7 @@
 from typing import Literal, NamedTuple
 
 from read_models.commands.projection import CONCERNS
-from read_models.commands.table import COMMANDS, TABLES
+from read_models.commands.table import COMMANDS, TABLES, expired
 from runtime.table import Readable
 
 __all__ = ["CONCERNS", "TABLES", "Outcome", "outcome"]
@@ -28,8 +28,13 @@ class Outcome(NamedTuple):
 
 
 async def outcome(table: Readable, command_id: str) -> Outcome | None:
-    """The command's end; None while it has none as far as this read model knows."""
-    row = await table.get(COMMANDS.name, {"command_id": command_id})
+    """The command's end; None while it has none as far as this read model knows.
+
+    A decision counts before an expiry, which may be that of a late copy.
+    """
+    keys = [{"command_id": each} for each in (command_id, expired(command_id))]
+    rows = await table.batch_get(COMMANDS.name, keys)
+    row = next((each for each in rows if each is not None), None)
     if row is None:
         return None
     return Outcome(

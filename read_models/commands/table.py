@@ -6,3 +6,8 @@ from runtime.projection import TableSpec
 
 COMMANDS: Final = TableSpec("commands", "command_id")
 TABLES: Final = (COMMANDS,)
+
+
+def expired(command_id: str) -> str:
+    """The key under which the expiry of a command lies, apart from its decision."""
+    return f"{command_id}/expired"

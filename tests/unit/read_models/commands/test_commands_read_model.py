@@ -140,7 +140,7 @@ async def test_a_cancel_that_the_market_refuses_is_refused(folded: Folded) -> No
 def test_a_repeat_changes_nothing_and_a_reused_key_keeps_the_first_outcome() -> None:
     assert ids(journal.CommandDuplicate(command_id="c1", first_offset=3)) == []
     assert ids(journal.CommandRefused(command_id="c1", reason="idempotency-key-reused")) == []
-    assert ids(journal.CommandRefused(command_id="c1", reason="command-expired")) == ["c1"]
+    assert ids(journal.CommandRefused(command_id="c1", reason="command-expired")) == ["c1/expired"]
     assert ids(journal.CommandDiscarded(problem="no JSON")) == ["c1"]
 
 
@@ -187,3 +187,22 @@ async def test_every_client_command_of_a_long_history_ends_once(folded: Folded) 
                 or event.order.time_in_force is TimeInForce.IOC
             )
             assert (outcome is None) == (is_open and never_rests)
+
+
+async def test_a_late_copy_that_expired_does_not_hide_the_decision() -> None:
+    table = MemoryTable(PROJECTION.tables)
+    refusal = journal.CommandRefused(command_id="c1", reason="command-expired")
+    deposited = accounts.FundsDeposited(
+        account_id="a",
+        transaction_id="t",
+        amount_e8=1,
+        day_total_e8=1,
+        holdings=(),
+        postings=(),
+    )
+    for event in (deposited, refusal):
+        for change in PROJECTION.project(event, recorded(event)):
+            await table.put(change.table, change.row)
+    outcome = await queries.outcome(table, "c1")
+    assert outcome is not None
+    assert (outcome.command_id, outcome.status) == ("c1", "succeeded")
