@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 import msgspec
 import uvloop
 
+from runtime.process import collect_rarely
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -89,5 +91,6 @@ def in_fresh_process(
 def _run(
     function: Callable[..., Coroutine[Any, Any, T]], args: Sequence[Any], kwargs: dict[str, Any]
 ) -> T:
+    collect_rarely()  # on both sides of a ratio, as every process of the system does
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(function(*args, **kwargs))

@@ -35,19 +35,25 @@ from schemas.envelope import (
 JOURNAL_PLACE: Final = "journal"
 """Header of a reply: `<journal>/<partition>/<offset>` of the record that it repeats."""
 
-_CARRIED: Final = (
-    COMMAND_ID,
-    SOURCE,
-    SOURCE_SEQUENCE,
-    REPLY_TO,
-    USER_ID,
-    FINGERPRINT,
-    RETAIN_UNTIL,
-    EXPIRES_AT,
-    CORRELATION_ID,
-    TRACEPARENT,
+_CARRIED: Final = frozenset(
+    {
+        COMMAND_ID,
+        SOURCE,
+        SOURCE_SEQUENCE,
+        REPLY_TO,
+        USER_ID,
+        FINGERPRINT,
+        RETAIN_UNTIL,
+        EXPIRES_AT,
+        CORRELATION_ID,
+        TRACEPARENT,
+    }
 )
-_TEXT_HEADER_BYTES: Final = 24
+_NOT_REPLIED: Final = frozenset(
+    {COMMAND_ID, FINGERPRINT, REPLY_TO, SOURCE, SOURCE_SEQUENCE, RETAIN_UNTIL, EXPIRES_AT}
+)
+_HEADERS_BYTES: Final = 800
+"""What an entry's headers take; inbox.py bounds each of those that come from outside."""
 
 
 def constant_headers(source: str, epoch: int) -> Headers:
@@ -62,7 +68,7 @@ def constant_headers(source: str, epoch: int) -> Headers:
 
 def cause_headers(inbox_headers: Mapping[str, bytes], offset: int, time_ms: int) -> Headers:
     """The headers that all records of one inbox record share: what it carried, and where it was."""
-    carried = [(name, inbox_headers[name]) for name in _CARRIED if name in inbox_headers]
+    carried = [each for each in inbox_headers.items() if each[0] in _CARRIED]
     carried.append((SOURCE_OFFSET, b"%d" % offset))
     carried.append((LOGICAL_TIME, b"%d" % time_ms))
     carried.append((CE_TIME, rfc3339(time_ms).encode()))
@@ -83,11 +89,7 @@ def entity_headers(entity: str, version: int) -> Headers:
 
 def reply(entry: NewRecord, command_id: str, place: str) -> NewRecord:
     """The reply that repeats a journal entry to the gateway that waits for `command_id`."""
-    kept = [
-        header
-        for header in entry.headers
-        if header[0] not in (COMMAND_ID, FINGERPRINT, REPLY_TO, SOURCE, SOURCE_SEQUENCE)
-    ]
+    kept = [header for header in entry.headers if header[0] not in _NOT_REPLIED]
     kept.append((COMMAND_ID, command_id.encode()))
     kept.append((JOURNAL_PLACE, place.encode()))
     return NewRecord(entry.value, kept)
@@ -142,8 +144,5 @@ def dead_letter(record: Record, *, topic: str, partition: int, problem: str) -> 
 
 
 def size_bytes(entry: NewRecord) -> int:
-    """An upper bound of the entry's size in a record batch."""
-    size = len(entry.value or b"") + len(entry.key or b"") + _TEXT_HEADER_BYTES
-    for name, value in entry.headers:
-        size += len(name) + len(value or b"") + 4
-    return size
+    """About the entry's size in a record batch."""
+    return len(entry.value or b"") + _HEADERS_BYTES

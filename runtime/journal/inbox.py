@@ -22,7 +22,8 @@ from schemas.envelope import (
     ReplyRoute,
 )
 
-_COMMAND_ID_BYTES_MAX: Final = 128
+_HEADERS_BYTES_MAX: Final = 1_024
+"""How much header text of a command is carried on, so that batches can be cut by bodies (W4)."""
 
 
 class Incoming(NamedTuple):
@@ -40,6 +41,12 @@ def is_fact(headers: Mapping[str, bytes]) -> bool:
     return SOURCE in headers
 
 
+def carriable(headers: Mapping[str, bytes | None]) -> dict[str, bytes]:
+    """Those headers of a broken record that a journal record may carry; none if they are long."""
+    kept = {name: value for name, value in headers.items() if value is not None}
+    return kept if len(b"".join(kept.values())) <= _HEADERS_BYTES_MAX else {}
+
+
 def read_incoming(
     topic: str, partition: int, record: Record, headers: Mapping[str, bytes], *, time_ms: int
 ) -> Incoming:
@@ -49,9 +56,15 @@ def read_incoming(
         PoisonMessage: a header is missing or cannot be read.
     """
     try:
+        _check_length(headers)
         return _incoming(topic, partition, record.offset, headers, time_ms)
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TypeError) as error:  # a header may be missing, or null
         raise PoisonMessage(f"header {error}") from error
+
+
+def _check_length(headers: Mapping[str, bytes]) -> None:
+    if len(b"".join(headers.values())) > _HEADERS_BYTES_MAX:
+        raise ValueError("values are too long")
 
 
 def recorded_cause(topic: str, partition: int, headers: Mapping[str, bytes]) -> Incoming:
@@ -66,8 +79,8 @@ def _incoming(
 ) -> Incoming:
     get = headers.get
     command_id = headers[COMMAND_ID]
-    if not 0 < len(command_id) <= _COMMAND_ID_BYTES_MAX:
-        raise ValueError("command-id is empty or too long")
+    if not command_id:
+        raise ValueError("command-id is empty")
     reply_to, user, expires, retain = (
         get(REPLY_TO),
         get(USER_ID),

@@ -90,10 +90,11 @@ class Outbound:
         for time_ms, place, answer in self._replies:
             if time_ms >= replies_from_ms:
                 taken.setdefault(place, []).append(answer)
-        taken |= self._letters | self._facts
+        taken |= self._facts
+        letters = {place: [[each] for each in raw] for place, raw in self._letters.items()}
         self._replies.clear()
         self._letters, self._facts = {}, {}
-        return {place: cut(records) for place, records in taken.items()}
+        return {place: cut(records) for place, records in taken.items()} | letters
 
     def _next_sequence(self, place: Place) -> int:
         destination = f"{place[0]}/{place[1]}"

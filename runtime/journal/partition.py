@@ -11,7 +11,13 @@ from runtime.errors import Halted
 from runtime.journal import entries
 from runtime.journal.claims import Claims
 from runtime.journal.context import Context
-from runtime.journal.inbox import Incoming, is_fact, read_incoming, recorded_cause
+from runtime.journal.inbox import (
+    Incoming,
+    carriable,
+    is_fact,
+    read_incoming,
+    recorded_cause,
+)
 from runtime.journal.outbound import Outbound, PartitionsOf
 from runtime.journal.remembered import Outcome, Remembered
 from runtime.journal.snapshots import Loaded, Pointer, Round, Snapshots
@@ -133,12 +139,12 @@ class Partition(Generic[S]):
             raise Halted(f"{self.inbox} gave offset {record.offset} again")
         headers = header_map(record.headers)
         time_ms = max(self.time_ms, record.timestamp_ms)
-        shared = entries.cause_headers(headers, record.offset, time_ms)
         try:
             incoming = read_incoming(*self.inbox, record, headers, time_ms=time_ms)
             command = self.context.commands.decode(incoming.type, record.value or b"")
         except PoisonMessage as poison:
-            return [self._discard(record, headers, shared, problem=str(poison))]
+            return [self._discard(record, headers, problem=str(poison))]
+        shared = entries.cause_headers(headers, record.offset, time_ms)
         events = self._events(command, incoming, record)
         self._follow_cause(incoming, first=events[0].TYPE)
         return [
@@ -194,9 +200,7 @@ class Partition(Generic[S]):
         self.next_offset += 1
         return entry
 
-    def _discard(
-        self, record: Record, headers: Mapping[str, bytes], shared: Headers, *, problem: str
-    ) -> NewRecord:
+    def _discard(self, record: Record, headers: Mapping[str, bytes], *, problem: str) -> NewRecord:
         if is_fact(headers):
             raise Halted(f"{self.inbox} offset {record.offset}: a fact cannot be read: {problem}")
         self.dead_letter(record, problem)
@@ -204,6 +208,7 @@ class Partition(Generic[S]):
         self.time_ms = max(self.time_ms, record.timestamp_ms)
         event = CommandDiscarded(problem=problem[:500])
         event_id = f"{self.context.name}/{self.number}/{record.offset}/0".encode()
+        shared = entries.cause_headers(carriable(headers), record.offset, self.time_ms)
         self.next_offset += 1
         described = entries.event_headers(event_id, event.TYPE)
         return NewRecord(encode(event), [*self._constant, *shared, *described])

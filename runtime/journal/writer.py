@@ -50,7 +50,7 @@ class Writer(Generic[S]):
         log: Log,
         *,
         commit_hint: CommitHint,
-        round_every_records: int = 2_000,
+        round_every_records: int = 20_000,
         round_step_bytes: int = 256 * 1024,
     ) -> None:
         self._context: Final = context

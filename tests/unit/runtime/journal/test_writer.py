@@ -129,6 +129,19 @@ def test_a_command_that_cannot_be_decoded_is_discarded_with_a_copy(bench: Bench)
     assert dict(letter.headers)["dlq-offset"] == b"0"
 
 
+def test_monstrous_headers_are_discarded_and_do_not_reach_the_journal(bench: Bench) -> None:  # W3
+    writer = bench.started()
+    monster = [("ce_type", b"x"), ("command-id", b"c" * 100_000), ("user-id", None)]
+    for _ in range(50):
+        bench.broker.append(INBOX, [NewRecord(b"", monster)])
+    for _ in range(60):
+        bench.run(writer.step(wait_ms=0))
+    assert bench.kinds(JOURNAL).count("journal.command-discarded.v1") == 50
+    assert len(bench.broker.records(("accounts.commands.dlq", 0))) == 50
+    carried = [len(v or b"") for each in bench.broker.records(JOURNAL) for _, v in each.headers]
+    assert max(carried) < 300
+
+
 def test_one_poll_is_one_batch(bench: Bench) -> None:  # W4
     bench.scheduler.random.choice = lambda options: options[-1]  # reads give all there is
     sizes: list[int] = []
