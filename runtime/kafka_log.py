@@ -1,4 +1,9 @@
-"""The protocol's log on Kafka: one producer and one group-less consumer for each life (W5)."""
+"""The protocol's log on Kafka: each life has its own producer and group-less consumers (W5).
+
+A broker answers the requests of a connection one after another, and a fetch at a partition's end
+waits there for half a second. So what is read has a consumer for itself, a new one for each place,
+and questions about offsets go through another.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
@@ -33,14 +38,8 @@ class KafkaLog:
             request_timeout_ms=int(_ANSWER_S_MAX * 1000),
             retry_backoff_ms=20,
         )
-        self._consumer: Final = AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka_bootstrap,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            retry_backoff_ms=20,
-            request_timeout_ms=int(_ANSWER_S_MAX * 1000),
-        )
+        self._offsets: Final = _consumer(settings)
+        self._reader: AIOKafkaConsumer | None = None
         self._reading: TopicPartition | None = None
         self._position = -1
 
@@ -54,7 +53,7 @@ class KafkaLog:
         log = cls(settings)
         try:
             await _answered(log._producer.start())
-            await _answered(log._consumer.start())
+            await _answered(log._offsets.start())
         except BaseException:
             await log.close()
             raise
@@ -67,28 +66,26 @@ class KafkaLog:
     async def start_offset(self, place: Place) -> int:
         """The oldest offset still there."""
         partition = self._partition(place)
-        return (await _answered(self._consumer.beginning_offsets([partition])))[partition]
+        return (await _answered(self._offsets.beginning_offsets([partition])))[partition]
 
     async def end_offset(self, place: Place) -> int:
         """The offset that the next record will get."""
         partition = self._partition(place)
-        return (await _answered(self._consumer.end_offsets([partition])))[partition]
+        return (await _answered(self._offsets.end_offsets([partition])))[partition]
 
     async def read(self, place: Place, offset: int, *, wait_ms: int = 0) -> Sequence[Record]:
-        """Records from `offset` on; the consumer follows one place at a time.
+        """Records from `offset` on; one place is followed at a time.
 
         Raises:
             Halted: the offset is not there (any more).
         """
         partition = self._partition(place)
-        if self._reading != partition:
-            self._consumer.assign([partition])
-            self._reading, self._position = partition, -1
+        reader = await self._reader_of(partition)
         if self._position != offset:
-            self._consumer.seek(partition, offset)
+            reader.seek(partition, offset)
             self._position = offset
         try:
-            fetched = await self._consumer.getmany(
+            fetched = await reader.getmany(
                 partition, timeout_ms=wait_ms, max_records=_READ_RECORDS_MAX
             )
         except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
@@ -130,7 +127,8 @@ class KafkaLog:
         """Stop both clients; one that does not stop in time ends the process (W5)."""
         try:
             async with asyncio.timeout(_ANSWER_S_MAX):
-                await asyncio.gather(self._producer.stop(), self._consumer.stop())
+                clients = (self._producer, self._offsets, self._reader)
+                await asyncio.gather(*(each.stop() for each in clients if each is not None))
         except TimeoutError as error:
             raise InvariantBroken("a fenced Kafka client does not stop") from error
 
@@ -143,8 +141,31 @@ class KafkaLog:
         for batch in batches:
             await self.append(place, batch)
 
+    async def _reader_of(self, partition: TopicPartition) -> AIOKafkaConsumer:
+        if self._reader is not None and self._reading == partition:
+            return self._reader
+        if self._reader is not None:
+            await _answered(self._reader.stop())
+        reader = self._reader = _consumer(self._settings)
+        self._reading, self._position = None, -1
+        await _answered(reader.start())
+        reader.assign([partition])
+        self._reading = partition
+        return reader
+
     def _partition(self, place: Place) -> TopicPartition:
         return TopicPartition(self._settings.topic(place[0]), place[1])
+
+
+def _consumer(settings: Settings) -> AIOKafkaConsumer:
+    return AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        retry_backoff_ms=20,
+        request_timeout_ms=int(_ANSWER_S_MAX * 1000),
+    )
 
 
 async def _answered(awaitable: Awaitable[T]) -> T:
