@@ -24,6 +24,9 @@ class Settings(BaseSettings):
     """Where keys lie, each in a file; `<state_dir>/secrets` when not set."""
     partitions: int | None = Field(None, ge=1, le=64)
     """Partitions of inboxes and journals when topics are created; the registry's when not set."""
+    instance: str | None = None
+    """A name of this process's place that outlives it: what is restarted under it gets its
+    partitions back at once, instead of when the group has missed it for seconds (KIP-345)."""
     log_level: str = "INFO"
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0

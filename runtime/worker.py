@@ -118,6 +118,7 @@ class Worker(ConsumerRebalanceListener):
         self._membership: Final = AIOKafkaConsumer(
             bootstrap_servers=settings.kafka_bootstrap,
             group_id=f"{settings.namespace}{context.name}",
+            group_instance_id=settings.instance,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             session_timeout_ms=10_000,
@@ -143,6 +144,7 @@ class Worker(ConsumerRebalanceListener):
             await asyncio.wait(self._ending, timeout=_STOP_S_MAX)
         for loop in self._loops:
             loop.cancel()
+        leave_at_once(self._membership)
         with suppress(TimeoutError):
             async with asyncio.timeout(_COMMIT_S_MAX):
                 await self._membership.stop()
@@ -216,6 +218,16 @@ class Worker(ConsumerRebalanceListener):
                 with suppress(Fenced, Unavailable):
                     await self.commit(offsets)
                     committed.update(offsets)
+
+
+def leave_at_once(member: AIOKafkaConsumer) -> None:
+    """Let a member with a lasting name leave when it stops: it ends on purpose.
+
+    Otherwise its partitions would wait for it as they do after a crash. aiokafka sends no leave
+    request for such members, though the broker takes one by member id.
+    """
+    if (coordinator := getattr(member, "_coordinator", None)) is not None:
+        coordinator._group_instance_id = None  # noqa: SLF001  # there is no other way
 
 
 async def _until_answered(consumer: AIOKafkaConsumer) -> None:

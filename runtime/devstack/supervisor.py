@@ -254,6 +254,7 @@ class Supervisor:
 
     def _start(self, planned: Planned) -> Child:
         own = {
+            "CNOP_INSTANCE": planned.name,
             "CNOP_METRICS_PORT": str(planned.metrics_port),
             "CNOP_READY_FILE": str(self._files.ready(planned.name)),
         }
