@@ -60,7 +60,10 @@ def read_models_app(config: Settings, chosen: Sequence[Projection]) -> FastStrea
                 stack.push_async_callback(each.stop)
             yield
 
-    return FastStream(broker, lifespan=lifespan, logger=logger)
+    app = FastStream(broker, lifespan=lifespan, logger=logger)
+    for each in lanes:
+        app.on_shutdown(each.leave_at_once)
+    return app
 
 
 def group_of(config: Settings, projection: Projection) -> str:
@@ -80,6 +83,7 @@ def _subscribe(
     subscriber = broker.subscriber(
         *journals,
         group_id=group_of(config, projection),
+        group_instance_id=config.instance,
         batch=True,
         batch_timeout_ms=_POLL_MS,
         max_records=_RECORDS_MAX,

@@ -21,6 +21,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 
 from runtime.errors import Halted, Unavailable
 from runtime.log import Record
+from runtime.membership import leave_at_once
 from runtime.projector import Projector
 
 QUEUED_RECORDS_MAX: Final = 5_000
@@ -152,6 +153,10 @@ class Lanes(ConsumerRebalanceListener):
     ) -> None:
         """Stop all lanes; those assigned again start at their checkpoints."""
         await self.stop()
+
+    def leave_at_once(self) -> None:
+        """Give the partitions back when the consumer stops, which it does on purpose."""
+        leave_at_once(self._consumer())
 
     async def stop(self) -> None:
         """Stop all lanes; what is under way may still be written, which is harmless."""

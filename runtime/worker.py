@@ -18,6 +18,7 @@ from runtime.journal.life import keep_writing
 from runtime.journal.writer import Writer
 from runtime.kafka_log import KafkaLog
 from runtime.log import Log
+from runtime.membership import leave_at_once
 from runtime.settings import Settings, settings
 from schemas.topics import inbox_of
 
@@ -218,16 +219,6 @@ class Worker(ConsumerRebalanceListener):
                 with suppress(Fenced, Unavailable):
                     await self.commit(offsets)
                     committed.update(offsets)
-
-
-def leave_at_once(member: AIOKafkaConsumer) -> None:
-    """Let a member with a lasting name leave when it stops: it ends on purpose.
-
-    Otherwise its partitions would wait for it as they do after a crash. aiokafka sends no leave
-    request for such members, though the broker takes one by member id.
-    """
-    if (coordinator := getattr(member, "_coordinator", None)) is not None:
-        coordinator._group_instance_id = None  # noqa: SLF001  # there is no other way
 
 
 async def _until_answered(consumer: AIOKafkaConsumer) -> None:
