@@ -4,7 +4,7 @@ Amounts, prices and quantities are integers of 1e-8 units (`*_e8`), times broker
 """
 
 from enum import StrEnum
-from typing import ClassVar, Final
+from typing import Annotated, ClassVar, Final
 
 import msgspec
 
@@ -162,6 +162,10 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     liquidity: Liquidity
 
 
+ClientAccount = Annotated[str, msgspec.Meta(pattern="^[0-9A-Za-z_-]{1,64}$")]
+"""An account that a client may name: never `house:…`, nor another kind of entity."""
+
+
 # --- commands from clients ---------------------------------------------------------------------
 
 
@@ -169,7 +173,7 @@ class DepositFunds(Message):
     """Bring USD in."""
 
     TYPE: ClassVar[str] = "accounts.deposit-funds.v1"
-    account_id: str
+    account_id: ClientAccount
     amount_e8: int
 
 
@@ -177,7 +181,7 @@ class WithdrawFunds(Message):
     """Take USD out."""
 
     TYPE: ClassVar[str] = "accounts.withdraw-funds.v1"
-    account_id: str
+    account_id: ClientAccount
     amount_e8: int
 
 
@@ -185,7 +189,7 @@ class PlaceOrder(Message):
     """Place a market or limit order on the asset's USD market."""
 
     TYPE: ClassVar[str] = "accounts.place-order.v1"
-    account_id: str
+    account_id: ClientAccount
     asset: str
     side: Side
     order_type: OrderType
@@ -199,7 +203,7 @@ class CancelOrder(Message):
     """Ask the market to take an order out of its book."""
 
     TYPE: ClassVar[str] = "accounts.cancel-order.v1"
-    account_id: str
+    account_id: ClientAccount
     order_id: str
 
 

@@ -79,7 +79,10 @@ class Context(Protocol[S]):
         ...
 
     def dump(self, state: S, entity: str) -> bytes:
-        """The entity's stored form, the same bytes for the same history (S2)."""
+        """The entity's stored form, the same bytes for the same history (S2).
+
+        Also of an entity that left the state: its version still counts.
+        """
         ...
 
     def load(self, state: S, entity: str, stored: bytes) -> None:

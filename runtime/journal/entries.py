@@ -50,7 +50,7 @@ _CARRIED: Final = frozenset(
     }
 )
 _NOT_REPLIED: Final = frozenset(
-    {COMMAND_ID, FINGERPRINT, REPLY_TO, SOURCE, SOURCE_SEQUENCE, RETAIN_UNTIL, EXPIRES_AT}
+    {COMMAND_ID, REPLY_TO, SOURCE, SOURCE_SEQUENCE, RETAIN_UNTIL, EXPIRES_AT}
 )
 _HEADERS_BYTES: Final = 800
 """What an entry's headers take; inbox.py bounds each of those that come from outside."""

@@ -24,6 +24,8 @@ from schemas.envelope import (
 
 _HEADERS_BYTES_MAX: Final = 1_024
 """How much header text of a command is carried on, so that batches can be cut by bodies (W4)."""
+_COMMAND_BYTES_MAX: Final = 32 * 1_024
+"""A larger client command is discarded, so that what follows from it fits everywhere (W3)."""
 
 
 class Incoming(NamedTuple):
@@ -42,8 +44,8 @@ def is_fact(headers: Mapping[str, bytes]) -> bool:
 
 
 def carriable(headers: Mapping[str, bytes | None]) -> dict[str, bytes]:
-    """Those headers of a broken record that a journal record may carry; none if they are long."""
-    kept = {name: value for name, value in headers.items() if value is not None}
+    """Those headers of a broken record that a journal record may carry: short ASCII text."""
+    kept = {name: value for name, value in headers.items() if value and value.isascii()}
     return kept if len(b"".join(kept.values())) <= _HEADERS_BYTES_MAX else {}
 
 
@@ -56,15 +58,18 @@ def read_incoming(
         PoisonMessage: a header is missing or cannot be read.
     """
     try:
-        _check_length(headers)
+        _check_text(headers)
+        if SOURCE not in headers and len(record.value or b"") > _COMMAND_BYTES_MAX:
+            raise ValueError("command is too large")  # noqa: TRY301  # the check is one line
         return _incoming(topic, partition, record.offset, headers, time_ms)
     except (KeyError, ValueError, TypeError) as error:  # a header may be missing, or null
-        raise PoisonMessage(f"header {error}") from error
+        raise PoisonMessage(f"headers: {error}") from error
 
 
-def _check_length(headers: Mapping[str, bytes]) -> None:
-    if len(b"".join(headers.values())) > _HEADERS_BYTES_MAX:
-        raise ValueError("values are too long")
+def _check_text(headers: Mapping[str, bytes]) -> None:
+    text = b"".join(headers.values())
+    if len(text) > _HEADERS_BYTES_MAX or not text.isascii():
+        raise ValueError("values are not short ASCII text")
 
 
 def recorded_cause(topic: str, partition: int, headers: Mapping[str, bytes]) -> Incoming:

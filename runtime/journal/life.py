@@ -39,28 +39,40 @@ class Life(Protocol):
 
 async def keep_writing(life: Life) -> None:
     """Live until asked to stop, or until a life halts."""
-    failures = 0
+    backoff = _Backoff()
     while not life.is_stopping():
         try:
-            await _live(life)
+            await _live(life, backoff)
         except Halted as problem:
             life.halted(problem)
             return
         except (Fenced, Unavailable) as problem:
-            failures += 1
             _LOG.warning("writer starts again: %s", problem)
-            await life.sleep(min(_BACKOFF_MS_MIN << min(failures, 10), _BACKOFF_MS_MAX))
-        else:
-            failures = 0
+            await life.sleep(backoff.next_ms())
 
 
-async def _live(life: Life) -> None:
+class _Backoff:
+    """Waits that double while lives fail without having decided anything."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+
+    def next_ms(self) -> int:
+        self._failures += 1
+        return min(_BACKOFF_MS_MIN << min(self._failures, 10), _BACKOFF_MS_MAX)
+
+    def reset(self) -> None:
+        self._failures = 0
+
+
+async def _live(life: Life, backoff: _Backoff) -> None:
     log = await life.open_log()
     try:
         writer = life.writer(log)
         await writer.start()
         while not life.is_stopping():
-            await writer.step(wait_ms=_POLL_MS)
+            if await writer.step(wait_ms=_POLL_MS):
+                backoff.reset()
         await writer.finish()
     finally:
         await log.close()

@@ -50,6 +50,8 @@ S = TypeVar("S")
 COMMAND_EXPIRED: Final = "command-expired"
 KEY_REUSED: Final = "idempotency-key-reused"
 _NOT_HERE: Final = -1
+_UNDECIDED: Final = (CommandDuplicate.TYPE, CommandRefused.TYPE)
+"""First outcomes that leave the command id free: a key whose first try expired may try again."""
 
 
 class Partition(Generic[S]):
@@ -133,10 +135,11 @@ class Partition(Generic[S]):
         """Decide one inbox record into its journal entries, at least one, and apply them (W3).
 
         Raises:
-            Halted: the inbox repeats itself, or a fact is missing or cannot be read or applied.
+            Halted: the inbox has a gap, or a fact is missing or cannot be read or applied; nothing
+                has changed then.
         """
-        if record.offset <= self.source_offset:
-            raise Halted(f"{self.inbox} gave offset {record.offset} again")
+        if record.offset != self.source_offset + 1:
+            raise Halted(f"{self.inbox} gave {record.offset} after {self.source_offset}")
         headers = header_map(record.headers)
         time_ms = max(self.time_ms, record.timestamp_ms)
         try:
@@ -243,7 +246,8 @@ class Partition(Generic[S]):
         if event_type == CommandDiscarded.TYPE:
             self.source_offset = offset
             self.time_ms = max(self.time_ms, int(headers[LOGICAL_TIME]))
-            self.letters_due.append(offset)
+            if self.next_offset >= self.resend_from:
+                self.letters_due.append(offset)
             return
         incoming = recorded_cause(*self.inbox, headers)
         if offset != self.source_offset:
@@ -271,7 +275,7 @@ class Partition(Generic[S]):
         if cause.source is not None and cause.source_sequence is not None:
             seen = self.watermarks.get(cause.source, 0)
             self.watermarks[cause.source] = max(seen, cause.source_sequence)
-        elif first != CommandDuplicate.TYPE:
+        elif first not in _UNDECIDED:
             self._remember(incoming)
 
     def _remember(self, incoming: Incoming) -> None:

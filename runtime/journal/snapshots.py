@@ -131,7 +131,7 @@ class Snapshots:
 
     def _capture(self, pending: Round, entity: str) -> None:
         del pending.waiting[entity]
-        version, stored = self._versions[entity], self._stored(entity)
+        version, stored = self._versions[entity], self._context.dump(self._state, entity)
         self._rehash(entity, version, stored)
         records = _entity_records(entity, version, stored, pending.checkpoint)
         pending.captured.extend(records)
@@ -139,12 +139,6 @@ class Snapshots:
         pending.outdated.extend(key for key in self._old_keys.pop(entity, ()) if key not in written)
         if len(records) > 1:
             self._old_keys[entity] = written
-
-    def _stored(self, entity: str) -> bytes:
-        try:
-            return self._context.dump(self._state, entity)
-        except KeyError:  # it left the state; its version still counts
-            return b""
 
     def _rehash(self, entity: str, version: int, stored: bytes) -> None:
         text = b"%b@%d:%b" % (entity.encode(), version, stored)
@@ -159,8 +153,7 @@ class Snapshots:
         """Put stored entities into the empty state."""
         self.versioned_records = checkpoint.versions
         for entity, (version, stored) in loaded.entities():
-            if stored:
-                self._context.load(self._state, entity, stored)
+            self._context.load(self._state, entity, stored)
             self._versions[entity] = version
             self._rehash(entity, version, stored)
         self._old_keys = loaded.keys

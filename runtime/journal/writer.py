@@ -205,7 +205,13 @@ class Writer(Generic[S]):
         batch: list[NewRecord] = []
         size = 0
         for record in records:
-            written = partition.decide(record)
+            try:
+                written = partition.decide(record)
+            except Halted:  # what came before it stands
+                if batch:
+                    await self._append(batch)
+                await self._published()
+                raise
             batch += written
             size += sum(map(size_bytes, written))
             if size > BATCH_BYTES_MAX:

@@ -142,6 +142,82 @@ def test_monstrous_headers_are_discarded_and_do_not_reach_the_journal(bench: Ben
     assert max(carried) < 300
 
 
+def test_a_command_too_large_to_follow_up_is_discarded(bench: Bench) -> None:  # W3
+    writer = bench.started()
+    bench.send(
+        PlaceOrder(
+            account_id="a", asset="B" * 40_000, side="BUY", order_type="MARKET", quantity_e8=E8
+        )
+    )
+    bench.run(writer.step(wait_ms=0))
+    assert bench.kinds(JOURNAL)[-1] == "journal.command-discarded.v1"
+
+
+def test_headers_that_are_no_text_stay_out_of_the_journal(bench: Bench) -> None:  # W3
+    writer = bench.started()
+    bench.send(DEPOSIT, traceparent="00-ü")
+    bench.run(writer.step(wait_ms=0))
+    assert bench.kinds(JOURNAL)[-1] == "journal.command-discarded.v1"
+    assert all(v.isascii() for each in bench.broker.records(JOURNAL) for _, v in each.headers)
+
+
+def test_a_client_cannot_name_the_house_or_a_market(bench: Bench) -> None:  # W3
+    writer = bench.started()
+    for n, name in enumerate(("house:BTC-USD", "market:BTC-USD")):
+        bench.send(DepositFunds(account_id=name, amount_e8=E8), f"c{n}")
+    for _ in range(4):
+        bench.run(writer.step(wait_ms=0))
+    assert bench.kinds(JOURNAL).count("journal.command-discarded.v1") == 2
+
+
+def test_what_was_decided_before_a_halt_is_journaled(bench: Bench) -> None:  # W8
+    bench.scheduler.random.choice = lambda options: options[-1]  # reads give all there is
+    writer = bench.started()
+    for n in range(3):
+        bench.send(DEPOSIT, f"c{n}")
+    fact = [("ce_type", b"no.such.v1"), ("command-id", b"f"), ("source", b"markets/0/1")]
+    bench.broker.append(INBOX, [NewRecord(b"{}", [*fact, ("source-sequence", b"1")])])
+    with pytest.raises(Halted):
+        bench.run(writer.step(wait_ms=0))
+    assert bench.kinds(JOURNAL).count("accounts.funds-deposited.v1") == 3
+    assert len(bench.broker.records(REPLIES)) == 3
+
+
+def test_an_inbox_with_a_gap_halts_the_partition(bench: Bench) -> None:  # W2
+    writer = bench.started()
+    for n in range(2):
+        bench.send(DEPOSIT, f"c{n}")
+    with pytest.raises(Halted, match="gave 1 after -1"):
+        writer.partition.decide(bench.broker.records(INBOX)[1])
+
+
+def test_a_discarded_command_below_the_checkpoint_is_not_sent_again(bench: Bench) -> None:  # S3
+    writer = bench.started(round_every_records=1)
+    bench.broker.append(INBOX, [NewRecord(b"poison", [])])
+    for _ in range(4):
+        bench.run(writer.step(wait_ms=0))
+    bench.broker.records(SNAPSHOTS)[:] = [
+        each._replace(value=each.value.replace(b'"schema_version":1', b'"schema_version":0'))
+        for each in bench.broker.records(SNAPSHOTS)
+        if each.value is not None
+    ]
+    bench.started()
+    assert len(bench.broker.records(("accounts.commands.dlq", 0))) == 1
+
+
+def test_a_key_whose_first_try_expired_may_try_again(bench: Bench) -> None:  # C1, C2
+    writer = bench.started()
+    now_ms = bench.scheduler.now_ms
+    bench.send(DEPOSIT, expires_at_ms=now_ms - 1, retain_until_ms=now_ms + 86_400_000)
+    bench.send(DEPOSIT, retain_until_ms=now_ms + 86_400_000)
+    for _ in range(4):
+        bench.run(writer.step(wait_ms=0))
+    assert bench.kinds(JOURNAL)[2:] == [
+        "journal.command-refused.v1",
+        "accounts.funds-deposited.v1",
+    ]
+
+
 def test_one_poll_is_one_batch(bench: Bench) -> None:  # W4
     bench.scheduler.random.choice = lambda options: options[-1]  # reads give all there is
     sizes: list[int] = []
