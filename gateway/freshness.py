@@ -115,7 +115,7 @@ class Freshness:
         entity = f"user:{username_hmac}"
         wait = _Wait(self._tail, IDENTITY_JOURNAL, username_hmac, entity, "users")
         await wait.reach_end()
-        return not wait.is_behind(await wait.until_projected(row))
+        return not wait.is_behind(await wait.until_projected(row)) and wait.knows_end
 
 
 def min_version(request: Request) -> int | None:
@@ -144,6 +144,11 @@ class _Wait:
         self._deadline_s: Final = asyncio.get_running_loop().time() + WAIT_S
         self._partition: int | None = None
         self._pause_s = _POLL_S
+
+    @property
+    def knows_end(self) -> bool:
+        """Whether everything acknowledged before is known."""
+        return self._partition is not None
 
     async def reach_end(self) -> None:
         """Have the tail read what is acknowledged; without it the answer will say stale."""

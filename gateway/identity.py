@@ -12,14 +12,17 @@ from gateway.deciding import Order
 from gateway.forms import LoginForm, NoForm, ProfileForm, RegisterForm
 from gateway.ids import NOBODY
 from gateway.problems import Problem
-from gateway.services import services_of
+from gateway.services import Services, services_of
+from runtime.errors import Unavailable
 from runtime.security.profiles import Profile
-from schemas.auth import Register, RegisterSecret
-from schemas.identity import EndSession, UpdateProfile
+from schemas.auth import Register, RegisterSecret, Verdict
+from schemas.identity import EndSession, Reason, UpdateProfile
 from schemas.topics import AUTH_REQUESTS, IDENTITY, IDENTITY_COMMANDS
 
 _HASHING_MS = 5_000
 """Registrations wait longer: many at once queue for the hashing of their passwords."""
+_MERGES_MAX = 5
+"""How often a change of a profile is merged onto what others made of it meanwhile."""
 
 
 async def register(request: Request) -> Response:
@@ -103,25 +106,45 @@ async def update_profile(request: Request) -> Response:
     services = services_of(request)
     caller = await services.auth.caller(request)
     form = await read_form(request, ProfileForm)
-    user, _ = await services.people.user(caller)
+    for merge in range(_MERGES_MAX - 1):
+        try:
+            order = await _merged(services, caller, form, merge)
+            return await commanded(request, order, status=200)
+        except Problem as problem:
+            if problem.code != Reason.PROFILE_CHANGED:
+                raise
+    order = await _merged(services, caller, form, _MERGES_MAX - 1)
+    return await commanded(request, order, status=200)
+
+
+async def _merged(services: Services, caller: Verdict, form: ProfileForm, merge: int) -> Order:
+    """The profile as it is now with what the form gives; each merge is a command of its own.
+
+    Raises:
+        Problem: there is no such user (any more).
+        Unavailable: what the profile is now cannot be read.
+    """
+    user, is_fresh = await services.people.user(caller)
+    if not is_fresh:
+        raise Unavailable("the users read model is behind")
     profile = _changed(await services.people.profile(user), form)
     consent = form.marketing_emails_consent
     command = UpdateProfile(
         username_hmac=caller.username_hmac,
+        based_on=user.profile.nonce,
         profile=await services.people.encrypted(user, profile),
         email_hmac=services.pseudonyms.email(profile.email),
         marketing_emails_consent=user.marketing_emails_consent if consent is None else consent,
     )
-    order = Order(
+    return Order(
         topic=IDENTITY_COMMANDS,
         key=caller.username_hmac,
         command=command,
         context=IDENTITY,
-        subject=caller.user_id,
+        subject=f"{caller.user_id} merge {merge}" if merge else caller.user_id,
         owner=caller.user_id,
         fingerprinted=form.model_dump_json(exclude_unset=True).encode(),
     )
-    return await commanded(request, order, status=200)
 
 
 def _changed(profile: Profile, form: ProfileForm) -> Profile:

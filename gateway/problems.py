@@ -42,6 +42,9 @@ KINDS: Final[Mapping[str, Kind]] = {
     "email-change-pending": Kind(
         409, "Email change pending", "Another change of the email is still under way."
     ),
+    "profile-changed": Kind(
+        409, "Profile changed", "The profile was changed by another request at the same time."
+    ),
     "unknown-user": Kind(404, "Unknown user", "There is no such user."),
     "unknown-session": Kind(404, "Unknown session", "There is no such session."),
     "sign-in-busy": Kind(

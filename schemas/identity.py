@@ -20,6 +20,7 @@ class Reason(StrEnum):
     UNKNOWN_USER = "unknown-user"
     UNKNOWN_SESSION = "unknown-session"
     EMAIL_CHANGE_PENDING = "email-change-pending"
+    PROFILE_CHANGED = "profile-changed"
     SIGN_IN_BLOCKED = "sign-in-blocked"
     SIGN_IN_BUSY = "sign-in-busy"
 
@@ -65,10 +66,15 @@ class RegisterUser(Message):
 
 
 class UpdateProfile(Message):
-    """Replace the encrypted profile; another email is claimed first."""
+    """Replace the encrypted profile; another email is claimed first.
+
+    `based_on` is the nonce of the profile that the new one was merged onto: only while that is
+    still the user's, no other change is overwritten.
+    """
 
     TYPE: ClassVar[str] = "identity.update-profile.v1"
     username_hmac: str
+    based_on: str
     profile: Ciphertext
     email_hmac: str
     marketing_emails_consent: bool

@@ -160,6 +160,8 @@ def _update(person: Person, command: UpdateProfile, cause: Cause) -> Events:
         return (_refused(command, Reason.UNKNOWN_USER),)
     if person.claim is not None:
         return (_refused(command, Reason.EMAIL_CHANGE_PENDING),)
+    if command.based_on != person.user.profile.nonce:
+        return (_refused(command, Reason.PROFILE_CHANGED),)
     user = msgspec.structs.replace(
         person.user,
         profile=command.profile,

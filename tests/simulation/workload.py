@@ -180,6 +180,7 @@ class Workload:
         name = f"name{self._random.randrange(6)}"
         command = identity.UpdateProfile(
             username_hmac=name,
+            based_on=_CIPHERTEXT.nonce,
             email_hmac=f"mail{self._random.randrange(6)}",
             profile=_CIPHERTEXT,
             marketing_emails_consent=True,

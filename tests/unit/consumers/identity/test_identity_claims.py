@@ -30,8 +30,8 @@ CONTEXT = IdentityContext()
 PARTITIONS = 2
 
 
-def ciphertext(key_id: str) -> Ciphertext:
-    return Ciphertext(key_id=key_id, nonce="bm9uY2U=", bytes="Ynl0ZXM=")
+def ciphertext(key_id: str, nonce: str = "bm9uY2U=") -> Ciphertext:
+    return Ciphertext(key_id=key_id, nonce=nonce, bytes="Ynl0ZXM=")
 
 
 def register(username: str, email: str, key_id: str = "k") -> RegisterUser:
@@ -44,10 +44,13 @@ def register(username: str, email: str, key_id: str = "k") -> RegisterUser:
     )
 
 
-def update(username: str, email: str) -> UpdateProfile:
+def update(
+    username: str, email: str, *, based_on: str = "bm9uY2U=", nonce: str = "bm9uY2U="
+) -> UpdateProfile:
     return UpdateProfile(
         username_hmac=username,
-        profile=ciphertext("k2"),
+        based_on=based_on,
+        profile=ciphertext("k2", nonce),
         email_hmac=email,
         marketing_emails_consent=True,
     )
@@ -235,6 +238,31 @@ def test_one_email_change_is_in_flight_at_a_time() -> None:
     assert isinstance(refused, CommandRefused)
     assert refused.reason is Reason.EMAIL_CHANGE_PENDING
     router.settle()
+
+
+def test_of_two_changes_of_one_profile_the_second_is_refused() -> None:
+    router = Router()
+    router.client("ann", register("ann", "a@"))
+    router.settle()
+    first = router.client("ann", update("ann", "a@", nonce="first"))
+    assert isinstance(router.outcome(first), ProfileUpdated)
+    second = router.client("ann", update("ann", "a@", nonce="second"))
+    refused = router.outcome(second)
+    assert isinstance(refused, CommandRefused)
+    assert refused.reason is Reason.PROFILE_CHANGED
+    again = router.client("ann", update("ann", "a@", based_on="first", nonce="second"))
+    assert isinstance(router.outcome(again), ProfileUpdated)
+
+
+def test_a_profile_merged_onto_one_from_before_an_email_change_is_refused() -> None:
+    router = Router()
+    router.client("ann", register("ann", "a@"))
+    router.settle()
+    router.client("ann", update("ann", "b@", nonce="moved"))
+    router.settle()
+    stale = router.outcome(router.client("ann", update("ann", "a@", nonce="stale")))
+    assert isinstance(stale, CommandRefused)
+    assert stale.reason is Reason.PROFILE_CHANGED
 
 
 def test_an_unknown_user_cannot_be_updated() -> None:
