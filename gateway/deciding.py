@@ -1,7 +1,9 @@
 """From a command to its decision: publish, wait for the reply, or say that it is still open."""
 
 import asyncio
+import logging
 import re
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from starlette.requests import Request
@@ -20,6 +22,7 @@ from schemas.codec import Message
 from schemas.envelope import ReplyRoute
 from schemas.journal import CommandDuplicate
 
+_LOG: Final = logging.getLogger(__name__)
 RETAIN_MS: Final = 24 * 60 * 60 * 1_000
 _POLL_S: Final = 0.02
 _POLL_S_MAX: Final = 0.2
@@ -60,9 +63,27 @@ class Decided(NamedTuple):
     is_replayed: bool = False
 
 
-class _Flight(NamedTuple):
-    fingerprint: str
+@dataclass(slots=True)
+class _Flight:
+    """A command on its way: what becomes of it, and where it is on the log once it was sent."""
+
+    fingerprint: str | None
     future: "asyncio.Future[Reply]"
+    sent: Acknowledgement | None = None
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether the log has it for certain."""
+        sent = self.sent
+        return (
+            sent is not None and sent.done() and not sent.cancelled() and sent.exception() is None
+        )
+
+    def fail(self, error: Exception) -> None:
+        """Let everybody who shares this flight end as its first request did."""
+        if not self.future.done():
+            self.future.set_exception(error)
+            self.future.exception()  # nobody may share it
 
 
 class Deciding:
@@ -100,7 +121,7 @@ class Deciding:
         command_id = self.ids.derived(order.owner, order.context, order.subject, key)
         fingerprint = self._fingerprint(order)
         if (flight := self._flights.get(command_id)) is not None:
-            return await self._along(flight, command_id, fingerprint)
+            return await self._along(order, flight, command_id, fingerprint)
         try:
             return await self._first(request, order, command_id, fingerprint=fingerprint)
         finally:
@@ -147,18 +168,20 @@ class Deciding:
             order.command.TYPE.encode() + b"\0" + order.fingerprinted
         )
 
-    async def _along(self, flight: _Flight, command_id: str, fingerprint: str) -> Decided:
+    async def _along(
+        self, order: Order, flight: _Flight, command_id: str, fingerprint: str
+    ) -> Decided:
         """The same command is on its way through this gateway: share its decision."""
         if flight.fingerprint != fingerprint:
             raise Problem("idempotency-key-reused")
         try:
-            async with asyncio.timeout(self._deadline_ms / 1000):
+            async with asyncio.timeout(self._deadline_of(order) / 1000):
                 reply = await asyncio.shield(flight.future)
         except TimeoutError:
-            raise Pending(command_id) from None
+            raise _late(command_id, flight) from None
         except asyncio.CancelledError:
             if flight.future.cancelled():
-                raise Pending(command_id) from None
+                raise _late(command_id, flight) from None
             raise
         return await self._settled(command_id, reply, is_replayed=True)
 
@@ -166,27 +189,44 @@ class Deciding:
         self, request: Request, order: Order, command_id: str, *, fingerprint: str | None
     ) -> Decided:
         waiters = self._replies.waiters
-        future = waiters.expect(command_id)
+        flight = _Flight(fingerprint, waiters.expect(command_id))
         if fingerprint is not None:
-            self._flights[command_id] = _Flight(fingerprint, future)
-        deadline_ms = order.deadline_ms or self._deadline_ms
-        published: Acknowledgement | None = None
+            self._flights[command_id] = flight
         try:
-            async with asyncio.timeout(deadline_ms / 1000):
-                published = await self._publish(
-                    request, order, command_id, fingerprint, deadline_ms
-                )
-                if _wants_no_answer(request):
-                    await published
-                    raise Pending(command_id)
-                published.add_done_callback(lambda done: _fail(done, future))
-                reply = await (future if fingerprint is None else asyncio.shield(future))
-        except TimeoutError:
-            raise _late(command_id, published) from None
+            reply = await self._flown(request, order, command_id, flight)
+        except Exception as error:
+            flight.fail(error)
+            raise
         finally:
             waiters.forget(command_id)
-            future.cancel()
+            flight.future.cancel()
         return await self._settled(command_id, reply, is_replayed=False)
+
+    async def _flown(
+        self, request: Request, order: Order, command_id: str, flight: _Flight
+    ) -> Reply:
+        """Send the command and wait; once it is sent, every answer names it."""
+        deadline_ms, future = self._deadline_of(order), flight.future
+        try:
+            async with asyncio.timeout(deadline_ms / 1000):
+                sent = await self._publish(
+                    request, order, command_id, flight.fingerprint, deadline_ms
+                )
+                flight.sent = sent
+                if _wants_no_answer(request):
+                    await sent
+                    raise Pending(command_id)
+                sent.add_done_callback(lambda done: _fail(done, command_id, flight))
+                return await (future if flight.fingerprint is None else asyncio.shield(future))
+        except TimeoutError:
+            raise _late(command_id, flight) from None
+        except Unavailable as error:
+            if flight.sent is None:
+                raise
+            raise _lost(command_id, error) from error
+
+    def _deadline_of(self, order: Order) -> int:
+        return order.deadline_ms or self._deadline_ms
 
     async def _publish(
         self,
@@ -250,13 +290,19 @@ def _traceparent(request: Request) -> str | None:
     return given if given and _TRACEPARENT.fullmatch(given) else None
 
 
-def _fail(done: Acknowledgement, future: "asyncio.Future[Reply]") -> None:
-    if not done.cancelled() and (error := done.exception()) and not future.done():
-        future.set_exception(error)
+def _fail(done: Acknowledgement, command_id: str, flight: _Flight) -> None:
+    if not done.cancelled() and (error := done.exception()) is not None:
+        flight.fail(_lost(command_id, error))
 
 
-def _late(command_id: str, published: Acknowledgement | None) -> Exception:
+def _lost(command_id: str, error: BaseException) -> Problem:
+    """Sent, but not acknowledged: it may still come to be decided, so it is named."""
+    _LOG.warning("the log may have command %s or not: %s", command_id, error)
+    return unavailable(command_id=command_id)
+
+
+def _late(command_id: str, flight: _Flight) -> Exception:
     """Decided later, or not handed over at all: the second may still come to be refused (C2)."""
-    if published is not None and published.done():
+    if flight.is_logged:
         return Pending(command_id)
     return unavailable(command_id=command_id)

@@ -33,7 +33,8 @@ class Desk:
     """Stands where publisher and replies stand; one partition of identity decides.
 
     `meanwhile` runs once, before the next command is decided. `is_down` takes no command,
-    `is_lossy` takes it but acknowledges a failure and decides nothing.
+    `is_lossy` takes it but acknowledges a failure and decides nothing, `is_silent` never
+    acknowledges, `is_idle` acknowledges but does not decide.
     """
 
     def __init__(self) -> None:
@@ -44,6 +45,8 @@ class Desk:
         self.meanwhile: Hook | None = None
         self.is_down = False
         self.is_lossy = False
+        self.is_silent = False
+        self.is_idle = False
         self.published: list[str] = []
         self.versions = 0
         self._state = State()
@@ -69,13 +72,15 @@ class Desk:
             await meanwhile()
         if self.is_down:
             raise Unavailable("down")
+        await asyncio.sleep(0)
         self.published.append(command_id)
         acknowledgement: Acknowledgement = asyncio.get_running_loop().create_future()
         if self.is_lossy:
             acknowledgement.set_exception(Unavailable("lost"))
-            return acknowledgement
-        acknowledgement.set_result(Published(0, len(self.published), self.clock.now_ms()))
-        await self.decide(command, command_id)
+        elif not self.is_silent:
+            acknowledgement.set_result(Published(0, len(self.published), self.clock.now_ms()))
+            if not self.is_idle:
+                await self.decide(command, command_id)
         return acknowledgement
 
     async def decide(self, command: Message, command_id: str) -> None:
