@@ -189,7 +189,7 @@ class Deciding:
         self, request: Request, order: Order, command_id: str, *, fingerprint: str | None
     ) -> Decided:
         waiters = self._replies.waiters
-        flight = _Flight(fingerprint, waiters.expect(command_id))
+        flight = _Flight(fingerprint, waiters.expect(command_id, fingerprint))
         if fingerprint is not None:
             self._flights[command_id] = flight
         try:

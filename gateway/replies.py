@@ -20,7 +20,7 @@ from runtime.errors import Unavailable
 from runtime.settings import Settings
 from schemas import accounts, auth, identity
 from schemas.codec import Codec, Message, PoisonMessage
-from schemas.envelope import CE_TYPE, COMMAND_ID, ENTITY_VERSION, LOGICAL_TIME
+from schemas.envelope import CE_TYPE, COMMAND_ID, ENTITY_VERSION, FINGERPRINT, LOGICAL_TIME
 from schemas.journal import JOURNAL
 from schemas.topics import GATEWAY_REPLIES
 
@@ -50,39 +50,47 @@ class Reply(NamedTuple):
     time_ms: int
 
 
+class _Waiter(NamedTuple):
+    future: asyncio.Future[Reply]
+    fingerprint: bytes | None
+
+
 class Waiters:
     """Who waits for which command in this process."""
 
     def __init__(self) -> None:
-        self._futures: Final[dict[str, asyncio.Future[Reply]]] = {}
+        self._waiting: Final[dict[str, _Waiter]] = {}
 
     def __len__(self) -> int:
-        return len(self._futures)
+        return len(self._waiting)
 
-    def join(self, command_id: str) -> asyncio.Future[Reply] | None:
-        """The future of a command that somebody here waits for already."""
-        return self._futures.get(command_id)
-
-    def expect(self, command_id: str) -> asyncio.Future[Reply]:
+    def expect(self, command_id: str, fingerprint: str | None = None) -> asyncio.Future[Reply]:
         """A new future for this command.
+
+        With an Idempotency-Key another gateway may wait for the same id with another body, on the
+        same partition: a reply to another `fingerprint` is not ours.
 
         Raises:
             Unavailable: too many commands wait already.
         """
-        if len(self._futures) >= WAITING_MAX:
+        if len(self._waiting) >= WAITING_MAX:
             raise Unavailable("too many commands wait for their decisions")
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._futures[command_id] = future
+        expected = None if fingerprint is None else fingerprint.encode()
+        self._waiting[command_id] = _Waiter(future, expected)
         return future
 
     def forget(self, command_id: str) -> None:
         """Wait no longer."""
-        self._futures.pop(command_id, None)
+        self._waiting.pop(command_id, None)
 
     def resolve(self, command_id: str, headers: dict[str, bytes], body: bytes) -> None:
         """Hand a reply to whoever waits for it; nobody may."""
-        future = self._futures.get(command_id)
-        if future is None or future.done():
+        waiter = self._waiting.get(command_id)
+        if waiter is None or waiter.future.done():
+            return
+        answered = headers.get(FINGERPRINT, waiter.fingerprint)
+        if waiter.fingerprint is not None and answered != waiter.fingerprint:
             return
         try:
             event = DECISIONS.decode(headers[CE_TYPE].decode(), body)
@@ -93,7 +101,7 @@ class Waiters:
         except (PoisonMessage, KeyError, ValueError) as error:
             _LOG.error("a reply to %s cannot be read: %s", command_id, error)
             return
-        future.set_result(Reply(event, version, time_ms))
+        waiter.future.set_result(Reply(event, version, time_ms))
 
 
 class Replies:
