@@ -71,6 +71,16 @@ class Request(NamedTuple):
         """Headers of the command that this request becomes: same id, route, limits (C1, C2)."""
         return [*_event(event_id, command, time_ms), *self._kept(_FORWARDED)]
 
+    def given_up(self, event_id: str, command: Message, time_ms: int) -> Headers:
+        """The same, expired before it is sent: it changes nothing and gets that as its outcome."""
+        kept = [each for each in self._kept(_FORWARDED) if each[0] != EXPIRES_AT]
+        return [*_event(event_id, command, time_ms), *kept, (EXPIRES_AT, b"0")]
+
+    @property
+    def command_id(self) -> str:
+        """The client's command, empty when it is none."""
+        return self.headers.get(COMMAND_ID, b"").decode()
+
     def commanded(self, command_id: str, command: Message, time_ms: int) -> Headers:
         """Headers of a command of auth's own on behalf of this request; auth reads its outcome."""
         return [

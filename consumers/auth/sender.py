@@ -89,6 +89,25 @@ class Sender:
             self._drop(kafka)
             raise Unavailable(f"{topic}: {error!r}") from error
 
+    async def deliver(
+        self,
+        topic: str,
+        value: bytes | None,
+        headers: Headers,
+        *,
+        key: bytes | None = None,
+        partition: int | None = None,
+    ) -> None:
+        """Send again and again until the broker acknowledges it; it may then have it twice."""
+        while True:
+            try:
+                await self.send(topic, value, headers, key=key, partition=partition)
+            except Unavailable as error:
+                _LOG.warning("a record waits: %s", error)
+                await asyncio.sleep(_BACKOFF_S)
+            else:
+                return
+
     async def _connected(self) -> AIOKafkaProducer:
         async with self._connecting:
             if self._kafka is None:

@@ -1,6 +1,5 @@
 """What auth answers to each request, and what it does with what is none."""
 
-import asyncio
 import logging
 import secrets
 import time
@@ -36,7 +35,6 @@ from schemas.topics import AUTH_REQUESTS, GATEWAY_REPLIES, dlq_of
 
 _LOG: Final = logging.getLogger(__name__)
 _LATE_MS: Final = 1_000
-_BACKOFF_S: Final = 0.5
 _UNAVAILABLE: Final = Refused(reason=Reason.UNAVAILABLE, retry_after_s=1)
 _INVALID_TOKEN: Final = Refused(reason=Reason.INVALID_TOKEN)
 _INVALID_SECRET: Final = Refused(reason=Reason.INVALID_SECRET)
@@ -81,8 +79,7 @@ class Auth:
         logs.correlation_id.set(request.headers.get(CORRELATION_ID, b"").decode() or None)
         message = request.message
         if isinstance(message, Register):
-            secret = self._opening.open(message.secret, RegisterSecret)
-            await self._registering.register(request, secret)
+            await self._registering.register(request, await self._registration(request, message))
             return None
         if time.time() * 1_000 > request.expires_at_ms + _LATE_MS:
             return None
@@ -94,6 +91,13 @@ class Auth:
                 return await self._verdict(self._opening.open(message.secret, TokenSecret))
             case _:
                 raise PoisonMessage(f"auth does not answer {message.TYPE}")
+
+    async def _registration(self, request: Request, message: Register) -> RegisterSecret:
+        try:
+            return self._opening.open(message.secret, RegisterSecret)
+        except PoisonMessage:
+            await self._registering.give_up(request, key=request.command_id)
+            raise
 
     async def _verdict(self, secret: TokenSecret) -> Message:
         """Fails closed: without fresh knowledge of revocations no token is good."""
@@ -130,18 +134,11 @@ class Auth:
             partition=record.partition,
             problem=problem,
         )
-        while True:
-            try:
-                await self._sender.send(
-                    dlq_of(AUTH_REQUESTS),
-                    letter.value,
-                    letter.headers,
-                    key=letter.key,
-                    partition=record.partition,
-                )
-            except Unavailable as error:
-                _LOG.warning("a dead letter waits: %s", error)
-                await asyncio.sleep(_BACKOFF_S)
-            else:
-                metrics.DEAD_LETTERS.labels(AUTH_REQUESTS).inc()
-                return
+        await self._sender.deliver(
+            dlq_of(AUTH_REQUESTS),
+            letter.value,
+            letter.headers,
+            key=letter.key,
+            partition=record.partition,
+        )
+        metrics.DEAD_LETTERS.labels(AUTH_REQUESTS).inc()
