@@ -1,7 +1,7 @@
 """A request as it stands on `auth.requests`, and the records that follow from it."""
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from aiokafka import ConsumerRecord
 
@@ -52,7 +52,7 @@ class Request(NamedTuple):
         Raises:
             PoisonMessage: it is no request.
         """
-        headers = header_map(record.headers)
+        headers = _readable(record)
         try:
             event_type = headers[CE_TYPE].decode()
             expires_at_ms = int(headers[EXPIRES_AT])
@@ -97,9 +97,15 @@ class Request(NamedTuple):
 def route_of(record: ConsumerRecord[bytes, bytes]) -> ReplyRoute | None:
     """Who waits for the answer to this record, poison or not."""
     try:
-        return ReplyRoute.decode(header_map(record.headers)[REPLY_TO])
+        return ReplyRoute.decode(_readable(record)[REPLY_TO])
     except (KeyError, ValueError):
         return None
+
+
+def _readable(record: ConsumerRecord[bytes, bytes]) -> Mapping[str, bytes]:
+    """Headers that are text: Kafka takes any bytes, and none at all, but no journal does."""
+    given = cast("Mapping[str, bytes | None]", header_map(record.headers))
+    return {name: value for name, value in given.items() if value is not None and value.isascii()}
 
 
 def answer_headers(event_id: str, answer: Message, route: ReplyRoute, time_ms: int) -> Headers:

@@ -23,6 +23,7 @@ from schemas.codec import encode
 from schemas.envelope import (
     CE_TYPE,
     COMMAND_ID,
+    CORRELATION_ID,
     EXPIRES_AT,
     REPLY_TO,
     Headers,
@@ -101,6 +102,7 @@ def request(secret: Sealed) -> "ConsumerRecord[bytes, bytes]":
         (COMMAND_ID, b"command"),
         (EXPIRES_AT, str(NOW_MS + 5_000).encode()),
         (REPLY_TO, ReplyRoute(0, "command").encode()),
+        (CORRELATION_ID, b"\xff"),
     ]
     value = encode(message)
     return ConsumerRecord(
