@@ -19,7 +19,15 @@ from runtime.errors import Unavailable
 from runtime.journal.claims import NO_EPOCH, Claims
 from runtime.projector import Position
 from runtime.settings import Settings
-from schemas.envelope import CE_TYPE, ENTITY_ID, ENTITY_VERSION, LOGICAL_TIME, WRITER_EPOCH
+from schemas.codec import PoisonMessage
+from schemas.envelope import (
+    CE_TYPE,
+    ENTITY_ID,
+    ENTITY_VERSION,
+    LOGICAL_TIME,
+    WRITER_EPOCH,
+    header_map,
+)
 
 _LOG: Final = logging.getLogger(__name__)
 _POLL_MS: Final = 1_000
@@ -28,6 +36,8 @@ _FORGET_EACH_S: Final = 5.0
 _STOP_S: Final = 5.0
 _VERSIONS_MAX: Final = 100_000
 """Entities per partition whose newest version is remembered when it is projected already."""
+_UNREADABLE: Final = (KeyError, ValueError, TypeError, AttributeError, PoisonMessage)
+"""What a record raises that lacks a header, or has one that is null or no text."""
 
 
 Batches = Mapping[TopicPartition, list[Any]]
@@ -69,9 +79,11 @@ class _Partition:
         """Let those go on whose offset is reached."""
         still: list[tuple[int, asyncio.Future[None]]] = []
         for offset, future in self.waiting:
+            if future.done():
+                continue  # who waited gave up
             if offset > self.position:
                 still.append((offset, future))
-            elif not future.done():
+            else:
                 future.set_result(None)
         self.waiting = still
 
@@ -108,7 +120,12 @@ class JournalTail:
         self._counts: dict[str, int] = {}
         self._tasks: Final = Tasks()
         self._ends: Final = _Ends(settings)
-        self.is_caught_up = False
+        self._has_caught_up = False
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether all that stood in the journals was read, and what comes is being read."""
+        return self._has_caught_up and not self._tasks.has_failed
 
     async def start(self) -> None:
         """Connect what asks for end offsets, and start to follow in the background."""
@@ -162,9 +179,9 @@ class JournalTail:
         while True:
             try:
                 await self._follow()
-            except (KafkaError, Unavailable) as error:
+            except (KafkaError, OSError, Unavailable) as error:
                 _LOG.warning("the journal tail starts again: %r", error)
-                self.is_caught_up = False
+                self._has_caught_up = False
                 await asyncio.sleep(_BACKOFF_S)
 
     async def _follow(self) -> None:
@@ -204,13 +221,16 @@ class JournalTail:
         for place, records in batches.items():
             partition, followed = self._partitions[place], self._followed[place.topic]
             for record in records:
-                _take_record(partition, followed, record)
+                try:
+                    _take_record(partition, followed, record)
+                except _UNREADABLE as error:
+                    _LOG.error("%s offset %s cannot be read: %r", place, record.offset, error)
             partition.position = records[-1].offset + 1
             partition.wake()
 
     async def _check_caught_up(self) -> None:
         ends = await asyncio.gather(*(self._ends.of(place) for place in self._partitions))
-        self.is_caught_up = all(
+        self._has_caught_up = all(
             partition.position >= end
             for partition, end in zip(self._partitions.values(), ends, strict=True)
         )
@@ -235,7 +255,7 @@ class JournalTail:
 
 
 def _take_record(partition: _Partition, followed: Followed, record: Any) -> None:  # noqa: ANN401  # aiokafka's
-    headers: dict[str, bytes] = dict(record.headers)
+    headers = header_map(record.headers)
     event_type = headers[CE_TYPE].decode()
     if not partition.claims.admits(event_type, int(headers[WRITER_EPOCH]), record.offset):
         return

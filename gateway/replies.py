@@ -7,7 +7,7 @@ touch, so no reply is lost while gateways come and go.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, NamedTuple, cast
 
@@ -20,7 +20,14 @@ from runtime.errors import Unavailable
 from runtime.settings import Settings
 from schemas import accounts, auth, identity
 from schemas.codec import Codec, Message, PoisonMessage
-from schemas.envelope import CE_TYPE, COMMAND_ID, ENTITY_VERSION, FINGERPRINT, LOGICAL_TIME
+from schemas.envelope import (
+    CE_TYPE,
+    COMMAND_ID,
+    ENTITY_VERSION,
+    FINGERPRINT,
+    LOGICAL_TIME,
+    header_map,
+)
 from schemas.journal import JOURNAL
 from schemas.topics import GATEWAY_REPLIES
 
@@ -84,7 +91,7 @@ class Waiters:
         """Wait no longer."""
         self._waiting.pop(command_id, None)
 
-    def resolve(self, command_id: str, headers: dict[str, bytes], body: bytes) -> None:
+    def resolve(self, command_id: str, headers: Mapping[str, bytes], body: bytes) -> None:
         """Hand a reply to whoever waits for it; nobody may."""
         waiter = self._waiting.get(command_id)
         if waiter is None or waiter.future.done():
@@ -98,7 +105,7 @@ class Waiters:
                 int(headers.get(ENTITY_VERSION, 0)),
                 int(headers.get(LOGICAL_TIME, 0)),
             )
-        except (PoisonMessage, KeyError, ValueError) as error:
+        except (PoisonMessage, KeyError, ValueError, TypeError, AttributeError) as error:
             _LOG.error("a reply to %s cannot be read: %s", command_id, error)
             return
         waiter.future.set_result(Reply(event, version, time_ms))
@@ -130,7 +137,7 @@ class Replies:
     @property
     def is_ready(self) -> bool:
         """Whether replies can arrive."""
-        return self._partition is not None and not self._readers[self._partition].done()
+        return self._partition is not None and not self._tasks.has_failed
 
     async def start(self) -> None:
         """Join the group and read one of its partitions from the end.
@@ -215,7 +222,7 @@ class Replies:
 
     def _take(self, records: Iterable[Any]) -> None:
         for record in records:
-            headers: dict[str, bytes] = dict(record.headers)
+            headers = header_map(record.headers)
             if (command_id := headers.get(COMMAND_ID)) is not None:
                 self.waiters.resolve(
                     command_id.decode("ascii", "replace"), headers, record.value or b""

@@ -2,16 +2,24 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+import signal
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 _LOG: Final = logging.getLogger(__name__)
 
 
-class Tasks:
-    """Holds its tasks until they end, and says when one failed."""
+def end_process() -> None:
+    """Stop as if told to, so that the supervisor starts a sound process instead."""
+    signal.raise_signal(signal.SIGTERM)
 
-    def __init__(self) -> None:
+
+class Tasks:
+    """Holds its tasks until they end; when one fails, a gateway without it has to end too."""
+
+    def __init__(self, on_failure: Callable[[], None] = end_process) -> None:
+        self._on_failure: Final = on_failure
+        self.has_failed = False
         self._running: Final[set[asyncio.Task[Any]]] = set()
 
     def start(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
@@ -31,4 +39,6 @@ class Tasks:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _LOG.error("the task %s failed", task.get_name(), exc_info=error)
+            _LOG.critical("the task %s failed", task.get_name(), exc_info=error)
+            self.has_failed = True
+            self._on_failure()

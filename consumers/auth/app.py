@@ -122,10 +122,12 @@ def auth_app(settings: Settings) -> FastStream:
     @asynccontextmanager
     async def lifespan() -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
-            requests.auth = await _opened(settings, stack)
+            tail = await _opened(settings, stack, requests, application.exit)
             committing = asyncio.create_task(requests.commit_for_ever())
             stack.callback(committing.cancel)
             yield
+        if tail.failure is not None:
+            raise tail.failure
 
     application = FastStream(broker, lifespan=lifespan)
     application.on_shutdown(requests.drain)
@@ -141,8 +143,10 @@ async def _undecoded(message: KafkaMessage) -> KafkaMessage:
     return message
 
 
-async def _opened(settings: Settings, stack: AsyncExitStack) -> Auth:
-    """Everything that auth needs, once Kafka and DynamoDB are there and the journals are read."""
+async def _opened(
+    settings: Settings, stack: AsyncExitStack, requests: Requests, on_failure: Callable[[], None]
+) -> Tail:
+    """Let requests be answered, once Kafka and DynamoDB are there and the journals are read."""
     secrets_dir = ensure_secrets(settings.secrets)
     rows = DynamoTable(await stack.enter_async_context(open_dynamodb(settings)), settings)
     vault = Vault(rows)
@@ -151,7 +155,10 @@ async def _opened(settings: Settings, stack: AsyncExitStack) -> Auth:
     stack.push_async_callback(sender.stop)
     await _answering(rows)
     tail = Tail(
-        settings, partitions=sender.partitions, refused_key=_Destroyer(vault, stack).destroy
+        settings,
+        partitions=sender.partitions,
+        refused_key=_Destroyer(vault, stack).destroy,
+        on_failure=on_failure,
     )
     await tail.start()
     stack.push_async_callback(tail.stop)
@@ -159,7 +166,7 @@ async def _opened(settings: Settings, stack: AsyncExitStack) -> Auth:
     stack.callback(passwords.close)
     pseudonyms = Pseudonyms.of(secrets_dir)
     tokens = Tokens.of(secrets_dir)
-    return Auth(
+    requests.auth = Auth(
         opening=OpeningKey.of_auth(secrets_dir),
         tokens=tokens,
         registering=Registering(
@@ -177,6 +184,7 @@ async def _opened(settings: Settings, stack: AsyncExitStack) -> Auth:
         sender=sender,
         tail=tail,
     )
+    return tail
 
 
 async def _answering(rows: DynamoTable) -> None:

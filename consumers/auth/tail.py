@@ -172,7 +172,10 @@ class Tail:
         *,
         partitions: Callable[[str], Awaitable[int]],
         refused_key: Callable[[str], None],
+        on_failure: Callable[[], None],
     ) -> None:
+        self.failure: BaseException | None = None
+        self._on_failure: Final = on_failure
         self._settings: Final = settings
         self._partitions: Final = partitions
         self._topic: Final = settings.topic(IDENTITY_JOURNAL)
@@ -187,16 +190,24 @@ class Tail:
         self.revoked: Final = Revocations(settings.access_token_s * 1_000)
 
     async def start(self) -> None:
-        """Start to follow, and return once everything written before is read."""
+        """Start to follow, and return once everything written before is read, or it failed."""
         self._task = asyncio.create_task(self._follow_for_ever(), name="identity-tail")
+        self._task.add_done_callback(self._ended)
         await self._caught_up.wait()
 
     async def stop(self) -> None:
         """Stop following."""
         if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """End the process when reading fails for no known reason: revocations would be missed."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _LOG.critical("identity's journals are not followed any more", exc_info=error)
+            self.failure = error
+            self._on_failure()
+            self._caught_up.set()
 
     async def fresh(self) -> bool:
         """Whether all that stood in the journals a moment ago is known; waits a little for it."""
@@ -272,11 +283,16 @@ class Tail:
 
     def _fold(self, place: TopicPartition, record: ConsumerRecord[bytes, bytes]) -> None:
         headers = header_map(record.headers)
-        epoch = int(headers[WRITER_EPOCH])
+        try:
+            epoch = int(headers[WRITER_EPOCH])
+            folded = _folded(headers, record)
+        except (KeyError, ValueError, TypeError, AttributeError, PoisonMessage):
+            _LOG.exception("%s offset %s cannot be read", place, record.offset)
+            return
         if epoch < self._epochs.get(place, 0):
             return  # void (R1)
         self._epochs[place] = epoch
-        if (folded := _folded(headers, record)) is not None:
+        if folded is not None:
             self._apply(folded)
 
     def _apply(self, folded: Folded) -> None:
@@ -292,13 +308,8 @@ def _folded(headers: Mapping[str, bytes], record: ConsumerRecord[bytes, bytes]) 
     event_type = headers.get(CE_TYPE, b"").decode()
     if event_type not in _WANTED.types:
         return None
-    try:
-        event = _WANTED.decode(event_type, record.value or b"")
-    except PoisonMessage:
-        _LOG.exception("journal record %s/%s cannot be read", record.partition, record.offset)
-        return None
     return Folded(
-        event,
+        _WANTED.decode(event_type, record.value or b""),
         headers.get(COMMAND_ID, b"").decode(),
         headers.get(CAUSATION_ID, b"").decode(),
         int(headers.get(LOGICAL_TIME, b"0")),

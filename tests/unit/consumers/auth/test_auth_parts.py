@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from aiokafka import TopicPartition
@@ -66,7 +66,10 @@ async def some_partitions(topic: str) -> int:
 
 def tail(tmp_path: Path, refused: list[str]) -> Tail:
     return Tail(
-        Settings(state_dir=tmp_path), partitions=some_partitions, refused_key=refused.append
+        Settings(state_dir=tmp_path),
+        partitions=some_partitions,
+        refused_key=refused.append,
+        on_failure=lambda: refused.append("the process"),
     )
 
 
@@ -160,6 +163,39 @@ def test_a_zombies_record_neither_ends_a_session_nor_erases_a_person(tmp_path: P
     assert refused == []
     follower._fold(PLACE, record(2, rejected, time_ms=now_ms))  # pyright: ignore[reportArgumentType]
     assert refused == ["key"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [(CE_TYPE, SessionEnded.TYPE.encode()), (WRITER_EPOCH, b"one")],
+        [(CE_TYPE, None), (WRITER_EPOCH, b"1")],
+        [(CE_TYPE, b"\xff"), (WRITER_EPOCH, None)],
+        [(CE_TYPE, SessionEnded.TYPE.encode()), (WRITER_EPOCH, b"1"), (LOGICAL_TIME, b"now")],
+    ],
+)
+def test_a_record_that_cannot_be_read_is_skipped(tmp_path: Path, headers: Any) -> None:
+    follower = tail(tmp_path, [])
+    broken = Written(0, encode(ended("broken")), headers)
+    for written in (broken, record(1, ended("next"), offset=1)):
+        follower._fold(PLACE, written)  # pyright: ignore[reportArgumentType]
+    assert "next" in follower.revoked
+
+
+async def test_a_tail_that_fails_ends_the_process(tmp_path: Path) -> None:
+    told: list[str] = []
+    follower = tail(tmp_path, told)
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise RuntimeError
+
+    follower._follow = fail
+    await follower.start()
+    assert told == ["the process"]
+    assert isinstance(follower.failure, RuntimeError)
+    await follower.stop()
 
 
 @pytest.mark.parametrize(
