@@ -3,17 +3,18 @@
 Runs every read model, or those named in CNOP_READ_MODELS (a comma list).
 """
 
+import asyncio
 import logging
 import os
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from aiokafka import TopicPartition
 from faststream import AckPolicy, FastStream
-from faststream.kafka import KafkaBroker, KafkaMessage
+from faststream.kafka import KafkaBroker
 from faststream.kafka.message import FAKE_CONSUMER
 from faststream.kafka.message import KafkaMessage as Received
 
@@ -25,8 +26,13 @@ from runtime.settings import Settings, settings
 from runtime.table import Table
 
 READ_MODELS: Final = ("orders", "portfolio", "activity", "commands", "users", "markets")
-_POLL_MS: Final = 10
+_POLL_MS: Final = 15
+"""FastStream sleeps as long again when nothing came, so a record is taken after 15 ms at most."""
 _RECORDS_MAX: Final = 2_000
+_REST_S_PER_RECORD: Final = 0.002
+_REST_S_MAX: Final = 0.05
+_REST_S: Final = {"markets": 0.5}
+"""Nobody waits for a price, and a newer one replaces it: most need not be written."""
 
 
 def projections(names: Iterable[str]) -> tuple[Projection, ...]:
@@ -40,6 +46,7 @@ def read_models_app(config: Settings, chosen: Sequence[Projection]) -> FastStrea
     logger = logging.getLogger("faststream")
     broker = KafkaBroker(
         config.kafka_bootstrap,
+        apply_types=False,  # a typed parameter costs a hop to a thread and back for each batch
         allow_auto_create_topics=False,
         logger=logger,
         log_level=logging.DEBUG,
@@ -91,15 +98,25 @@ def _subscribe(
         auto_offset_reset="earliest",
         listener=lanes,
         parser=_unparsed,
-        decoder=_undecoded,
+        decoder=_raw,
         title=f"read-model-{projection.name}",
     )
 
     @subscriber
-    async def project(message: KafkaMessage) -> None:
-        lanes.offer(cast("tuple[RawRecord, ...]", message.raw_message))
+    async def project(records: Sequence[RawRecord]) -> None:
+        lanes.offer(records)
+        await asyncio.sleep(rest_s(projection.name, len(records)))
 
     return lanes
+
+
+def rest_s(name: str, records: int) -> float:
+    """How long a read model polls nothing after so many records, in seconds.
+
+    The busier it is, the longer: more records then share a poll and a transaction, while one that
+    comes alone is projected at once.
+    """
+    return _REST_S.get(name, min(_REST_S_MAX, _REST_S_PER_RECORD * records))
 
 
 async def _unparsed(records: Any) -> Received:  # noqa: ANN401  # FastStream's raw batch
@@ -107,8 +124,8 @@ async def _unparsed(records: Any) -> Received:  # noqa: ANN401  # FastStream's r
     return Received(raw_message=records, body=b"", consumer=FAKE_CONSUMER)
 
 
-async def _undecoded(message: Received) -> bytes:
-    return message.body
+async def _raw(message: Received) -> Any:  # noqa: ANN401  # FastStream's raw batch
+    return message.raw_message
 
 
 app: Final = read_models_app(
