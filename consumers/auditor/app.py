@@ -31,6 +31,9 @@ GROUP: Final = "auditor"
 PAGE: Final = "/audit"
 _EXPORT_S: Final = 1.0
 _LAG_S: Final = 5.0
+_REST_S: Final = 0.25
+_FULL_RECORDS: Final = 500
+"""A batch of as many says that there is more to catch up with."""
 _LOGGER: Final = logging.getLogger(__name__)
 
 
@@ -104,6 +107,8 @@ def application(settings: Settings, auditor: Auditor) -> FastStream:
             auditor.failure = error
             app.exit()
             raise
+        if len(records) < _FULL_RECORDS:  # what it says is exported each second
+            await asyncio.sleep(_REST_S)
 
     @app.after_shutdown
     def fail() -> None:  # pyright: ignore[reportUnusedFunction]  # FastStream calls it
