@@ -31,6 +31,7 @@ from schemas.envelope import (
 
 _LOG: Final = logging.getLogger(__name__)
 _POLL_MS: Final = 1_000
+_REST_S: Final = 0.03
 _BACKOFF_S: Final = 0.5
 _FORGET_EACH_S: Final = 5.0
 _STOP_S: Final = 5.0
@@ -120,6 +121,7 @@ class JournalTail:
         self._counts: dict[str, int] = {}
         self._tasks: Final = Tasks()
         self._ends: Final = _Ends(settings)
+        self._is_wanted: Final = asyncio.Event()
         self._has_caught_up = False
 
     @property
@@ -163,6 +165,7 @@ class JournalTail:
         if known.position < end:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             known.waiting.append((end, future))
+            self._is_wanted.set()
             await future
 
     def newest(self, topic: str, partition: int, entity: str, model: str) -> Newest | None:
@@ -195,11 +198,21 @@ class JournalTail:
             await self._assign(consumer)
             while True:
                 self._take(cast("Batches", await consumer.getmany(timeout_ms=_POLL_MS)))
-                if not self.is_caught_up:
+                if self.is_caught_up:
+                    await self._rest()
+                else:
                     await self._check_caught_up()
         finally:
             with suppress(KafkaError, TimeoutError):
                 await asyncio.wait_for(consumer.stop(), _STOP_S)
+
+    async def _rest(self) -> None:
+        """Let records gather as long as nobody waits for one: few polls cost less than many."""
+        if not any(each.waiting for each in self._partitions.values()):
+            self._is_wanted.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_REST_S):
+                await self._is_wanted.wait()
 
     async def _assign(self, consumer: AIOKafkaConsumer) -> None:
         """Start where every projector has been, whose epoch is known there (R1)."""
