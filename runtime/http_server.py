@@ -12,7 +12,7 @@ import uvloop
 
 from runtime import logs, metrics
 from runtime.devstack.processes import GATEWAY
-from runtime.process import end_if_stuck, mark_ready
+from runtime.process import collect_rarely, end_if_stuck, mark_ready
 from runtime.settings import settings
 
 _BACKLOG: Final = 2_048
@@ -26,6 +26,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if not self.should_exit:
+            collect_rarely()
             mark_ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
