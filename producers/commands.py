@@ -21,6 +21,7 @@ _REQUEST_MS: Final = 5_000
 _RETRY_MS: Final = 50
 _STOP_S: Final = 5.0
 _SAMPLE_S: Final = 30.0
+_ERROR_MS_MAX: Final = 1_000
 
 
 class Published(NamedTuple):
@@ -38,7 +39,7 @@ class BrokerClock:
     """How far the broker's clock is ahead of ours, by its acknowledgements' timestamps (C2).
 
     A record got its timestamp between our sending it and our reading the acknowledgement, so the
-    quickest acknowledgement of the last 30 s knows best.
+    quickest acknowledgement of the last 30 s knows best; one that waited long knows too little.
     """
 
     def __init__(self) -> None:
@@ -53,6 +54,8 @@ class BrokerClock:
     def observe(self, broker_ms: int, *, sent_ms: float, acknowledged_ms: float) -> None:
         """Learn from one acknowledgement; the latter two are our own clock's."""
         error_ms = (acknowledged_ms - sent_ms) / 2
+        if error_ms > _ERROR_MS_MAX:
+            return
         now_s = acknowledged_ms / 1000
         if error_ms <= self._error_ms or now_s - self._sampled_s > _SAMPLE_S:
             self._ahead_ms = broker_ms - (sent_ms + acknowledged_ms) / 2
