@@ -15,14 +15,14 @@ class Settings(BaseSettings):
     kafka_bootstrap: str = "127.0.0.1:9092"
     dynamodb_endpoint: str | None = "http://127.0.0.1:8000"
     aws_region: str = "us-east-1"
-    namespace: str = Field("", pattern=r"^[a-z0-9-]{0,40}$")
+    namespace: str = Field(default="", pattern=r"^[a-z0-9-]{0,40}$")
     """Prefix of every topic, group and table, so that several systems share the servers."""
     state_dir: Path = Path(".cnop")
     jars_dir: Path | None = None
     """Where the local servers' jars lie; `<state_dir>/jars` when not set."""
     secrets_dir: Path | None = None
     """Where keys lie, each in a file; `<state_dir>/secrets` when not set."""
-    partitions: int | None = Field(None, ge=1, le=64)
+    partitions: int | None = Field(default=None, ge=1, le=64)
     """Partitions of inboxes and journals when topics are created; the registry's when not set."""
     instance: str | None = None
     """A name of this process's place that outlives it: what is restarted under it gets its
@@ -38,7 +38,7 @@ class Settings(BaseSettings):
     command_deadline_ms: int = 2_000
     access_token_s: int = 900
     verdict_cache_s: float = 5.0
-    feed_speed: float = Field(1.0, ge=1, le=100)
+    feed_speed: float = Field(default=1.0, ge=1, le=100)
     """How many times faster than recorded the feed runs."""
     feed_seed: int = 1
     """Seed of the simulated markets."""
