@@ -1,7 +1,9 @@
 """Serves the gateway with uvicorn on a port that several processes may share."""
 
 import asyncio
+import json
 import logging
+import secrets
 import signal
 import socket
 from types import FrameType
@@ -9,6 +11,7 @@ from typing import Final
 
 import uvicorn
 import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from runtime import logs, metrics
 from runtime.devstack.processes import GATEWAY
@@ -34,6 +37,32 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
+class _Protocol(HttpToolsProtocol):
+    """Answers what the parser refuses as every other failure is answered: with a problem."""
+
+    def send_400_response(self, msg: str) -> None:
+        """400 without a request: nothing of it can be believed."""
+        request_id = secrets.token_hex(16)
+        problem = {
+            "type": "https://cnop.dev/errors/bad-request",
+            "title": "Bad request",
+            "status": 400,
+            "detail": msg,
+            "code": "bad-request",
+            "request_id": request_id,
+        }
+        body = json.dumps(problem).encode()
+        head = (
+            "HTTP/1.1 400 Bad Request\r\n"
+            "content-type: application/problem+json\r\n"
+            f"content-length: {len(body)}\r\n"
+            f"x-request-id: {request_id}\r\n"
+            "connection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+
 def serve(host: str, port: int) -> int:
     """Serve the gateway until SIGTERM or SIGINT; the exit code."""
     logs.configure("gateway", settings().log_level)
@@ -41,7 +70,7 @@ def serve(host: str, port: int) -> int:
     server = _Server(
         uvicorn.Config(
             GATEWAY,
-            http="httptools",
+            http=_Protocol,
             proxy_headers=False,  # the gateway decides itself whom to believe
             lifespan="on",
             timeout_keep_alive=75,  # clients keep connections longer than uvicorn's 5 s
