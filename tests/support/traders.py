@@ -171,10 +171,7 @@ async def decided(send: Callable[[dict[str, str]], Awaitable[httpx.Response]]) -
 
 
 async def final(send: Callable[[dict[str, str]], Awaitable[httpx.Response]]) -> httpx.Response:
-    """Send with one Idempotency-Key until the answer is a decision, whichever.
-
-    One that came too late changed nothing and never will: it is sent under another key.
-    """
+    """Send with one Idempotency-Key until the answer is a decision, whichever."""
     key = {"Idempotency-Key": uuid.uuid4().hex}
     deadline_s = asyncio.get_running_loop().time() + _PATIENCE_S
     while (answer := await send(key)).status_code in UNDECIDED:
@@ -182,8 +179,6 @@ async def final(send: Callable[[dict[str, str]], Awaitable[httpx.Response]]) -> 
         code = answer.json().get("code")
         if answer.status_code == 409 and code != "command-pending":
             break
-        if code == "command-expired":
-            key = {"Idempotency-Key": uuid.uuid4().hex}
         await asyncio.sleep(_PAUSE_S)
     return answer
 
