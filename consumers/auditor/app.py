@@ -17,7 +17,8 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy, FastStream
-from faststream.kafka import KafkaBroker, KafkaMessage
+from faststream.kafka import KafkaBroker
+from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 from prometheus_client import Counter as PrometheusCounter
 
 from consumers.auditor.reader import JOURNALS, Reader, age_s
@@ -98,6 +99,7 @@ def application(settings: Settings, auditor: Auditor) -> FastStream:
         batch=True,
         auto_offset_reset="earliest",
         ack_policy=AckPolicy.MANUAL,
+        parser=_unparsed,
         decoder=_records,
     )
     async def audit(records: Sequence["ConsumerRecord[bytes, bytes]"]) -> None:  # pyright: ignore[reportUnusedFunction]  # FastStream calls it
@@ -116,6 +118,11 @@ def application(settings: Settings, auditor: Auditor) -> FastStream:
             raise auditor.failure
 
     return app
+
+
+async def _unparsed(records: Any) -> KafkaMessage:  # noqa: ANN401  # FastStream's raw batch
+    """Leave headers and bodies alone: FastStream would lose a record whose headers are no text."""
+    return KafkaMessage(raw_message=records, body=b"", consumer=FAKE_CONSUMER)
 
 
 async def _records(message: KafkaMessage) -> Any:  # noqa: ANN401  # FastStream's decoded message
