@@ -7,7 +7,7 @@ and questions about offsets go through another.
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
@@ -17,6 +17,8 @@ from runtime.log import Batch, Place, Record
 from runtime.settings import Settings
 
 T = TypeVar("T")
+_Client = Any
+"""An aiokafka client: its methods are typed in part only."""
 
 BATCH_BYTES_MAX: Final = 3 * 1_048_576
 """aiokafka's bound of a record batch; above the writer's cut, below the topics' limit (W4)."""
@@ -29,7 +31,7 @@ class KafkaLog:
 
     def __init__(self, settings: Settings) -> None:
         self._settings: Final = settings
-        self._producer: Final = AIOKafkaProducer(
+        self._producer: Final[_Client] = AIOKafkaProducer(
             bootstrap_servers=settings.kafka_bootstrap,
             enable_idempotence=True,
             acks="all",
@@ -39,7 +41,7 @@ class KafkaLog:
             retry_backoff_ms=20,
         )
         self._offsets: Final = _consumer(settings)
-        self._reader: AIOKafkaConsumer | None = None
+        self._reader: _Client | None = None
         self._reading: TopicPartition | None = None
         self._position = -1
 
@@ -128,7 +130,7 @@ class KafkaLog:
         try:
             async with asyncio.timeout(_ANSWER_S_MAX):
                 clients = (self._producer, self._offsets, self._reader)
-                await asyncio.gather(*(each.stop() for each in clients if each is not None))
+                await asyncio.gather(*(_stopped(each) for each in clients if each is not None))
         except TimeoutError as error:
             raise InvariantBroken("a fenced Kafka client does not stop") from error
 
@@ -141,11 +143,11 @@ class KafkaLog:
         for batch in batches:
             await self.append(place, batch)
 
-    async def _reader_of(self, partition: TopicPartition) -> AIOKafkaConsumer:
+    async def _reader_of(self, partition: TopicPartition) -> _Client:
         if self._reader is not None and self._reading == partition:
             return self._reader
         if self._reader is not None:
-            await _answered(self._reader.stop())
+            await _answered(_stopped(self._reader))
         reader = self._reader = _consumer(self._settings)
         self._reading, self._position = None, -1
         await _answered(reader.start())
@@ -157,7 +159,7 @@ class KafkaLog:
         return TopicPartition(self._settings.topic(place[0]), place[1])
 
 
-def _consumer(settings: Settings) -> AIOKafkaConsumer:
+def _consumer(settings: Settings) -> _Client:
     return AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap,
         group_id=None,
@@ -166,6 +168,18 @@ def _consumer(settings: Settings) -> AIOKafkaConsumer:
         retry_backoff_ms=20,
         request_timeout_ms=int(_ANSWER_S_MAX * 1000),
     )
+
+
+async def _stopped(client: _Client) -> None:
+    try:
+        await client.stop()
+    except asyncio.CancelledError:
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise
+        # aiokafka cancels a fetch that backs off, and lets that cancellation out of `stop` before
+        # it closes the connections: whoever stopped it would seem to be canceled.
+        inner = client.client if isinstance(client, AIOKafkaProducer) else client._client  # noqa: SLF001
+        await inner.close()
 
 
 async def _answered(awaitable: Awaitable[T]) -> T:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
@@ -26,13 +26,14 @@ _LOG: Final = logging.getLogger(__name__)
 _COMMIT_S_MAX: Final = 3.0
 _HINT_EVERY_S: Final = 1.0
 _STOP_S_MAX: Final = 6.0
+_CANCELED_MS: Final = 500
 
 
 def worker_app(context: Context[Any]) -> FastStream:
     """The FastStream application that runs a context's writers."""
 
     @asynccontextmanager
-    async def lifespan() -> AsyncIterator[None]:
+    async def lifespan() -> AsyncGenerator[None]:
         worker = Worker(context, settings(), on_failure=app.exit)
         await worker.start()
         try:
@@ -56,7 +57,7 @@ class PartitionLife:
         self._number: Final = number
         self._stopping = asyncio.Event()
         self._writer: Writer[Any] | None = None
-        self.task: Final = asyncio.ensure_future(keep_writing(self))
+        self.task: Final = asyncio.ensure_future(self._live())
 
     @property
     def next_source_offset(self) -> int | None:
@@ -68,6 +69,20 @@ class PartitionLife:
     def stop(self) -> None:
         """Ask the writer to finish."""
         self._stopping.set()
+
+    async def _live(self) -> None:
+        """Keep writing, also when a Kafka client cancels a future of its own under a writer.
+
+        aiokafka does that when its broker dies; nobody cancels a life before it is stopping.
+        """
+        while True:
+            try:
+                return await keep_writing(self)
+            except asyncio.CancelledError:
+                if self.is_stopping():
+                    raise
+                _LOG.warning("writer starts again: a client canceled it", exc_info=True)
+            await self.sleep(_CANCELED_MS)
 
     # --- runtime.journal.life.Life -----------------------------------------------------------
 
@@ -168,10 +183,14 @@ class Worker(ConsumerRebalanceListener):
 
     # --- ConsumerRebalanceListener -----------------------------------------------------------
 
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+    async def on_partitions_revoked(  # pyright: ignore[reportIncompatibleMethodOverride]  # aiokafka awaits it
+        self, revoked: Iterable[TopicPartition]
+    ) -> None:
         """Nothing: a partition that comes back keeps its writer."""
 
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+    async def on_partitions_assigned(  # pyright: ignore[reportIncompatibleMethodOverride]  # aiokafka awaits it
+        self, assigned: Iterable[TopicPartition]
+    ) -> None:
         """Keep, start and stop writers; the membership itself reads nothing."""
         partitions = list(assigned)
         self._membership.pause(*partitions)
