@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from aiokafka.partitioner import murmur2
+from aiokafka.partitioner import murmur2  # pyright: ignore[reportUnknownVariableType]
 
 from runtime.journal import entries
 from runtime.journal.context import EVERYWHERE, Outgoing

@@ -197,7 +197,6 @@ def _entity_records(
 
 class _Chunks(NamedTuple):
     version: int
-    count: int
     parts: dict[int, bytes]
 
 
@@ -250,7 +249,7 @@ class Loaded:
         stored = record.value or b""
         if count > 1:
             round_of, _, index = place.rpartition("#")
-            partial = self._partial.setdefault((entity, round_of), _Chunks(version, count, {}))
+            partial = self._partial.setdefault((entity, round_of), _Chunks(version, {}))
             partial.parts[int(index)] = stored
             if len(partial.parts) < count:
                 return

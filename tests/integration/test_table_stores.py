@@ -47,7 +47,7 @@ async def filled(store: Readable) -> Readable:
     return store
 
 
-async def ns(store: Readable, **question: Any) -> list[int]:  # noqa: ANN401  # any question
+async def ns(store: Readable, **question: Any) -> list[int]:  # any question
     return [each["n"] for each in await store.query("numbered", MINE, **question)]
 
 

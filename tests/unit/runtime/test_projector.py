@@ -60,7 +60,7 @@ def checkpoint(table: MemoryTable, projection: Projection) -> Position:
 async def test_the_table_is_the_fold_up_to_its_checkpoint_whatever_happens(
     seed: int, projection: Projection
 ) -> None:
-    random = Random(seed)  # noqa: S311  # a schedule that can be repeated
+    random = Random(seed)  # a schedule that can be repeated
     table = store(faults=0.25, random=random)
     records = HISTORY.records
     processes = [projector(table, projection) for _ in range(3)]

@@ -38,7 +38,7 @@ class Exchange:
     """One partition of each context; the scheduler decides whose next message is read."""
 
     def __init__(self, seed: int) -> None:
-        self.random = Random(seed)  # noqa: S311  # the scheduler, not a secret
+        self.random = Random(seed)  # the scheduler, not a secret
         self.time_ms = 1_700_000_000_000
         self.offset = 0
         self.sides: dict[str, tuple[Context, Any]] = {}

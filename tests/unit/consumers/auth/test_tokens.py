@@ -45,7 +45,7 @@ def signed(
     header: dict[str, Any] | None = None,
     key: Ed25519PrivateKey = KEY,
     without: str = "",
-    **claims: Any,  # noqa: ANN401  # any claim
+    **claims: Any,  # any claim
 ) -> str:
     """A token as our own key (or another) would sign it, with some things changed."""
     payload = {name: each for name, each in (PAYLOAD | claims).items() if name != without}

@@ -43,7 +43,7 @@ def started() -> tuple[History, str]:
     return history, account
 
 
-def place(account: str, **changes: Any) -> PlaceOrder:  # noqa: ANN401  # any field
+def place(account: str, **changes: Any) -> PlaceOrder:  # any field
     fields = {
         "account_id": account,
         "asset": "BTC",
@@ -55,12 +55,12 @@ def place(account: str, **changes: Any) -> PlaceOrder:  # noqa: ANN401  # any fi
     return PlaceOrder(**(fields | changes))
 
 
-def recorded(event: Message, *, topic: str = ACCOUNTS_JOURNAL, **cause: Any) -> Recorded:  # noqa: ANN401
+def recorded(event: Message, *, topic: str = ACCOUNTS_JOURNAL, **cause: Any) -> Recorded:
     fields = {"command_id": "c1"} | cause
     return Recorded(topic, 2, 40, 1, event.TYPE, "e1", 3, Cause("inbox", 2, 9, 1_234, **fields))
 
 
-def ids(event: Message, **cause: Any) -> list[str]:  # noqa: ANN401  # any field
+def ids(event: Message, **cause: Any) -> list[str]:  # any field
     changes = PROJECTION.project(event, recorded(event, **cause))
     return [each.row["command_id"] for each in changes]
 
