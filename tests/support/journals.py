@@ -49,7 +49,7 @@ class History:
 
     def __init__(self, seed: int = 0, *, accounts: int = 3, fee_ppm: int = 0) -> None:
         self.seed = seed
-        self.random = Random(seed)  # noqa: S311  # a history that can be repeated
+        self.random = Random(seed)  # a history that can be repeated
         self.context = AccountsContext()
         self.state = self.context.empty()
         self.accounts = [f"{seed * 1000 + n + 1:032x}" for n in range(accounts)]

@@ -34,6 +34,9 @@ class Told:
         self.events: Final[dict[str, list[Message]]] = {context: [] for context in EVENTS}
         self.outcomes: Final[dict[str, Counter[str]]] = defaultdict(Counter)
         """By command id, how often it was `decided`, `refused`, `done` or seen `again`."""
+        self.claims = 0
+        self.void = 0
+        """How many records fenced writers left."""
 
     def add(self, context: str, record: Record) -> None:
         """Take one valid record in."""
