@@ -88,9 +88,9 @@ def _sizes(*, quick: bool, deadline: float) -> Sizes:
             appends=300,
             projected=1_000,
             restarts=(),
-            accounts=50,
-            registering_s=10.0,
-            load_s=2.0,
+            accounts=64,
+            registering_s=15.0,
+            load_s=4.0,
             connections=(1, 16, 64),
             deadline=deadline,
         )

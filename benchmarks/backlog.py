@@ -25,9 +25,10 @@ _MODELS: Final = {
     "commands": commands,
 }
 _TAIL_RECORDS: Final = 400
-_POLL_S: Final = 0.2
+_POLL_S: Final = 0.05
 
 Targets = Mapping[str, tuple[int, ...]]
+Stored = Mapping[str, tuple[int, ...]]
 
 
 class Backlog(NamedTuple):
@@ -40,19 +41,37 @@ class Backlog(NamedTuple):
 class Watch:
     """Clients that are ready when the load ends."""
 
-    def __init__(self, table: Readable, log: KafkaLog) -> None:
+    def __init__(self, table: Readable, log: KafkaLog, partitions: int) -> None:
         self._table = table
         self._log = log
+        self._partitions = partitions
 
     async def drained(self, *, timeout_s: float) -> Backlog:
         """Look now, then wait until everything that is in the journals now is projected."""
         began = monotonic()
-        targets = await _targets(self._log)
-        first = left = await _left(self._table, targets)
-        while any(left.values()) and monotonic() - began < timeout_s:
+        finding = asyncio.ensure_future(_targets(self._log, self._partitions))
+        seen: list[tuple[float, Stored]] = []
+        while True:
+            seen.append((monotonic() - began, await self._stored()))
+            if finding.done():
+                left = [(at_s, _left(finding.result(), stored)) for at_s, stored in seen]
+                drained_s = next((at_s for at_s, each in left if not any(each.values())), None)
+                if drained_s is not None or left[-1][0] > timeout_s:
+                    return Backlog(left[0][1], drained_s)
             await asyncio.sleep(_POLL_S)
-            left = await _left(self._table, targets)
-        return Backlog(first, None if any(left.values()) else monotonic() - began)
+
+    async def _stored(self) -> Stored:
+        """How far each read model is now."""
+        found = await asyncio.gather(
+            *(
+                positions(self._table, each.TABLES, ACCOUNTS_JOURNAL, self._partitions)
+                for each in _MODELS.values()
+            )
+        )
+        return {
+            name: tuple(each.offset for each in stored)
+            for name, stored in zip(_MODELS, found, strict=True)
+        }
 
 
 @asynccontextmanager
@@ -61,25 +80,23 @@ async def watching(settings: Settings) -> AsyncIterator[Watch]:
     log = await KafkaLog.open(settings)
     try:
         async with open_dynamodb(settings) as client:
-            yield Watch(DynamoTable(client, settings), log)
+            partitions = await log.partitions(ACCOUNTS_JOURNAL)
+            yield Watch(DynamoTable(client, settings), log, partitions)
     finally:
         await log.close()
 
 
-async def _left(table: Readable, targets: Targets) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for name, wanted in targets.items():
-        stored = await positions(table, _MODELS[name].TABLES, ACCOUNTS_JOURNAL, len(wanted))
-        found[name] = sum(
-            max(0, end - each.offset) for end, each in zip(wanted, stored, strict=True)
-        )
-    return found
+def _left(targets: Targets, stored: Stored) -> dict[str, int]:
+    return {
+        name: sum(max(0, end - offset) for end, offset in zip(wanted, stored[name], strict=True))
+        for name, wanted in targets.items()
+    }
 
 
-async def _targets(log: KafkaLog) -> Targets:
+async def _targets(log: KafkaLog, partitions: int) -> Targets:
     """Per read model, the offset behind the last record of each partition that has rows in it."""
     found: dict[str, list[int]] = {name: [] for name in _MODELS}
-    for number in range(await log.partitions(ACCOUNTS_JOURNAL)):
+    for number in range(partitions):
         for name, end in (await _ends(log, number)).items():
             found[name].append(end)
     return {name: tuple(ends) for name, ends in found.items()}

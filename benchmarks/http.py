@@ -25,7 +25,7 @@ _DRAIN_S_MAX: Final = 40.0
 
 
 class Round(NamedTuple):
-    """Orders and the echo under the same load, one after the other, and what they left behind."""
+    """Orders and, half before and half after, the echo under the same load; what they left."""
 
     orders: Load
     echo: Load
@@ -46,9 +46,9 @@ def orders(bench: Bench) -> Section:
                 fund, system.stack.urls[0], sizes.accounts, seconds=sizes.registering_s
             )
             _round(system, traders, connections=16, seconds=_WARM_S)
-            for connections in _levels(sizes.connections, sizes.pairs):
-                if rounds and not sizes.has_time:
-                    break
+            for n, connections in enumerate(_levels(sizes.connections, sizes.pairs)):
+                if n >= len(sizes.connections) and not sizes.has_time:
+                    break  # each level once, however slow the machine is
                 bench.say(f"{connections} connections, {len(traders):,} accounts")
                 rounds.append(_round(system, traders, connections, sizes.load_s))
     rounds.sort(key=lambda each: each.orders.connections)
@@ -64,22 +64,22 @@ def _levels(connections: Sequence[int], pairs: int) -> Iterator[int]:
 
 def _round(system: System, traders: Sequence[Trader], connections: int, seconds: float) -> Round:
     some = traders[: _ACCOUNTS_EACH * connections]
+    early = _echoed(system, some, connections, seconds / 4)
     before = system.cpu_s()
     ordered, backlog = in_fresh_process(
         _trade, system.settings, system.port, some, connections=connections, seconds=seconds
     )
     after = system.cpu_s()
-    echo = in_fresh_process(
-        load.run,
-        system.echo_port,
-        some,
-        connections=connections,
-        seconds=seconds / 2,
-        is_echo=True,
-    )
+    echo = early.and_then(_echoed(system, some, connections, seconds / 4))
     spent = {name: (used - before.get(name, 0.0)) * 1000 for name, used in after.items()}
     per_order = {name: ms / max(1, ordered.filled) for name, ms in spent.items()}
     return Round(ordered, echo, per_order, backlog)
+
+
+def _echoed(system: System, traders: Sequence[Trader], connections: int, seconds: float) -> Load:
+    return in_fresh_process(
+        load.run, system.echo_port, traders, connections=connections, seconds=seconds, is_echo=True
+    )
 
 
 async def _trade(

@@ -33,7 +33,8 @@ class Load(NamedTuple):
     """What came back: latencies in ms of every answer, and how many of each kind.
 
     `unfilled` were accepted and did not trade, `refused` are 422, `pending` 202; `errors` are all
-    other answers, broken connections and silence.
+    other answers, broken connections and silence. What was answered after the `seconds` were over
+    has its latency here and is not counted as filled or unfilled: answering late gains nothing.
     """
 
     connections: int
@@ -50,6 +51,15 @@ class Load(NamedTuple):
         """Filled orders per second; of an echo, answers."""
         return self.filled / self.seconds
 
+    def and_then(self, later: "Load") -> "Load":
+        """Both as if they were one."""
+        return Load(
+            self.connections,
+            self.seconds + later.seconds,
+            [*self.latencies_ms, *later.latencies_ms],
+            *(mine + other for mine, other in zip(self[3:], later[3:], strict=True)),
+        )
+
     def latency_ms(self, share: float) -> float:
         """This percentile."""
         return percentile(self.latencies_ms, share)
@@ -59,13 +69,14 @@ async def run(
     port: int, traders: Sequence[Trader], *, connections: int, seconds: float, is_echo: bool
 ) -> Load:
     """Let the connections trade for that long: each account buys, and sells when it has bought."""
-    tally = _Tally(is_echo=is_echo)
     loop = asyncio.get_running_loop()
-    began = perf_counter()
-    ends = began + seconds
+    ends = perf_counter() + seconds
+    tally = _Tally(ends, is_echo=is_echo)
     opened: list[_Connection] = []
     for n in range(connections):
-        own = deque(_Account(each) for each in traders[n::connections] or traders[:1])
+        own = deque(
+            _Account(each) for each in traders[n::connections] or [traders[n % len(traders)]]
+        )
         _, connection = await loop.create_connection(
             lambda own=own: _Connection(own, tally, ends), "127.0.0.1", port
         )
@@ -74,7 +85,7 @@ async def run(
         [each.closed for each in opened], timeout=seconds + _ANSWER_S_MAX
     )
     tally.errors += len(late) + sum(not each.result() for each in done)
-    return tally.load(connections, perf_counter() - began if late else seconds)
+    return tally.load(connections, seconds)
 
 
 class _Account:
@@ -90,20 +101,23 @@ class _Account:
 
 
 class _Tally:
-    def __init__(self, *, is_echo: bool) -> None:
+    def __init__(self, ends: float, *, is_echo: bool) -> None:
+        self.ends = ends
         self.is_echo = is_echo
         self.latencies_ms: list[float] = []
         self.filled = self.unfilled = self.refused = self.pending = self.errors = 0
 
-    def add(self, status: int, body: bytes, took_ms: float) -> bool:
+    def add(self, status: int, body: bytes, *, sent: float) -> bool:
         """Count an answer; whether it was a filled order."""
-        self.latencies_ms.append(took_ms)
+        now = perf_counter()
+        self.latencies_ms.append((now - sent) * 1000)
         if status == _CREATED:
-            if self.is_echo or msgspec.json.decode(body)["data"]["status"] == FILLED:
-                self.filled += 1
-                return True
-            self.unfilled += 1
-        elif status == _UNPROCESSABLE:
+            is_filled = self.is_echo or msgspec.json.decode(body)["data"]["status"] == FILLED
+            if now <= self.ends:
+                self.filled += is_filled
+                self.unfilled += not is_filled
+            return is_filled
+        if status == _UNPROCESSABLE:
             self.refused += 1
         elif status == _ACCEPTED:
             self.pending += 1
@@ -151,10 +165,9 @@ class _Connection(asyncio.Protocol):
         self._body.append(body)
 
     def on_message_complete(self) -> None:
-        took_ms = (perf_counter() - self._sent) * 1000
         account = self._accounts[0]
         status = self._parser.get_status_code()
-        if self._tally.add(status, b"".join(self._body), took_ms):
+        if self._tally.add(status, b"".join(self._body), sent=self._sent):
             account.holds = not account.holds
         self._waits = False
         self._accounts.rotate(-1)

@@ -18,6 +18,7 @@ from runtime.devstack.config import StackConfig
 from runtime.devstack.ports import free_port
 from runtime.settings import Settings
 
+SERVERS: Final = "broker and store"
 _ECHO_S_MAX: Final = 60.0
 
 
@@ -30,12 +31,13 @@ class System(NamedTuple):
     echo_port: int
 
     def cpu_s(self) -> Mapping[str, float]:
-        """CPU that each of its processes has used so far."""
+        """CPU that each of its processes has used so far, and servers that run for this alone."""
         used: dict[str, float] = {}
         for name, pid in self.stack.pids.items():
             with suppress(psutil.NoSuchProcess):
-                used[name] = _cpu_s(pid)
-        return used
+                used[name] = _cpu_s(psutil.Process(pid))
+        servers = [each for each in psutil.Process().children() if _is_java(each)]
+        return used | {SERVERS: sum(map(_cpu_s, servers))}
 
 
 @contextmanager
@@ -93,12 +95,17 @@ def _wait_listening(process: BaseProcess, port: int) -> None:
             return
 
 
-def _cpu_s(pid: int) -> float:
+def _cpu_s(process: psutil.Process) -> float:
     """Of the process and of those below it: the supervisor starts each on a leash."""
-    group = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     total = 0.0
-    for each in group:
+    for each in (process, *process.children(recursive=True)):
         with suppress(psutil.NoSuchProcess):
             times = each.cpu_times()
             total += times.user + times.system
     return total
+
+
+def _is_java(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return process.name() == "java"
+    return False
