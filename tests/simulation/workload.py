@@ -233,7 +233,7 @@ class Workload:
         body = f"poison {self._random.getrandbits(64):x}".encode()
         context = self._random.choice(("accounts", "identity", "markets"))
         number = self._random.randrange(self._broker.partitions[f"{context}.commands"])
-        headers = self._random.choice(([], [("ce_type", b"no.such.v1"), ("command-id", b"x")]))
+        headers = self._random.choice(([], [("ce_type", b"no.such.v1"), ("command-id", body[-8:])]))
         self._broker.append((f"{context}.commands", number), [NewRecord(body, headers)])
         self.poison.append(body)
 

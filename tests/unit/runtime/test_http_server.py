@@ -26,7 +26,7 @@ class Wire(asyncio.Transport):
         self.is_closed = True
 
 
-async def nothing(*_: Any) -> None:
+async def nothing(_scope: Any, _receive: Any, _send: Any) -> None:
     raise AssertionError
 
 

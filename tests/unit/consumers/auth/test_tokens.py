@@ -26,7 +26,7 @@ GOOD = TOKENS.issue(
     session_id="s" * 32,
     role="trader",
     issued_at_s=NOW_S,
-    expires_at_s=NOW_S + 900,
+    expires_at_s=NOW_S + 36_000,
 )
 HEADER: dict[str, Any] = jwt.get_unverified_header(GOOD)
 PAYLOAD: dict[str, Any] = jwt.decode(GOOD, options={"verify_signature": False})
@@ -113,7 +113,7 @@ MUTANTS: dict[str, Callable[[], str]] = {
     "exp as text": lambda: signed(exp="tomorrow"),
     "exp null": lambda: signed(exp=None),
     "no exp": lambda: signed(without="exp"),
-    "not yet valid": lambda: signed(nbf=NOW_S + 600),
+    "not yet valid": lambda: signed(nbf=NOW_S + 86_400),
     "another audience": lambda: signed(aud="another-api"),
     "audience as part of a word": lambda: signed(aud="cnop"),
     "no audience": lambda: signed(without="aud"),
@@ -161,7 +161,7 @@ MUTANTS: dict[str, Callable[[], str]] = {
 def test_a_token_says_whose_session_it_is() -> None:
     assert TOKENS.read(GOOD) == Claims(**PAYLOAD)
     assert {"alg": "EdDSA", "kid": TOKENS.kid, "typ": "at+jwt"} == HEADER
-    assert PAYLOAD["exp"] - PAYLOAD["iat"] == 900
+    assert PAYLOAD["exp"] - PAYLOAD["iat"] == 36_000
 
 
 def test_the_helper_that_makes_mutants_can_make_a_good_token() -> None:
@@ -197,6 +197,6 @@ def test_two_tokens_of_one_session_differ() -> None:
         session_id="s" * 32,
         role="trader",
         issued_at_s=NOW_S,
-        expires_at_s=NOW_S + 900,
+        expires_at_s=NOW_S + 36_000,
     )
     assert again != GOOD
