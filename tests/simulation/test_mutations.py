@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from runtime.errors import Fenced
 from runtime.journal import inbox
 from runtime.journal.claims import Claims
 from runtime.journal.outbound import Outbound
@@ -75,19 +74,6 @@ def drops_poison(patch: Patch) -> None:
 
     patch.setattr(Partition, "_discard", silent)
     patch.setattr(Partition, "decide", decided)
-
-
-def tears_batches(patch: Patch) -> None:
-    """W4: a command's records go out one by one."""
-
-    async def torn(writer: Writer[Any], batch: list[NewRecord]) -> None:
-        base = writer.partition.next_offset - len(batch)
-        for index, record in enumerate(batch):
-            if await writer._log.append(writer.partition.journal, [record]) != base + index:
-                raise Fenced("torn")
-        await writer._publish()
-
-    patch.setattr(Writer, "_append", torn)
 
 
 def ignores_the_offset(patch: Patch) -> None:
@@ -229,7 +215,6 @@ MUTATIONS: tuple[Callable[[Patch], None], ...] = (
     trusts_any_claim,
     resumes_behind,
     drops_poison,
-    tears_batches,
     ignores_the_offset,
     snapshots_before_the_check,
     forgets_replayed_dirt,
