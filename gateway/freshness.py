@@ -5,13 +5,13 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-from aiokafka.partitioner import murmur2  # pyright: ignore[reportUnknownVariableType]
 from starlette.requests import Request
 
 from gateway.answers import ACCOUNT_VERSION
 from gateway.journal_tail import JournalTail, Newest
 from gateway.problems import Problem, invalid
 from runtime.errors import Unavailable
+from runtime.journal.outbound import partition_of
 from schemas.envelope import rfc3339
 from schemas.topics import ACCOUNTS_JOURNAL, IDENTITY_JOURNAL
 
@@ -153,7 +153,7 @@ class _Wait:
     async def reach_end(self) -> None:
         """Have the tail read what is acknowledged; without it the answer will say stale."""
         try:
-            partition = murmur2_partition(self._key, self._tail.partitions_of(self._topic))
+            partition = partition_of(self._key, self._tail.partitions_of(self._topic))
             async with asyncio.timeout_at(self._deadline_s):
                 await self._tail.reach_end(self._topic, partition)
             self._partition = partition
@@ -209,11 +209,6 @@ class _Wait:
         if self._partition is None:
             return None
         return self._tail.latest(self._topic, self._partition, self._entity)
-
-
-def murmur2_partition(key: str, partitions: int) -> int:
-    """Where Kafka's default partitioner puts a key."""
-    return (murmur2(key.encode()) & 0x7FFFFFFF) % partitions
 
 
 def _version(seen: Versioned | None) -> int:

@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from gateway.tasks import Tasks
 from runtime.errors import Unavailable
 from runtime.journal.claims import NO_EPOCH, Claims
+from runtime.kafka_clients import stop_within
 from runtime.projector import Position
 from runtime.settings import Settings
 from schemas.codec import PoisonMessage
@@ -34,7 +35,6 @@ _POLL_MS: Final = 1_000
 _REST_S: Final = 0.03
 _BACKOFF_S: Final = 0.5
 _FORGET_EACH_S: Final = 5.0
-_STOP_S: Final = 5.0
 _VERSIONS_MAX: Final = 100_000
 """Entities per partition whose newest version is remembered when it is projected already."""
 _UNREADABLE: Final = (KeyError, ValueError, TypeError, AttributeError, PoisonMessage)
@@ -203,8 +203,7 @@ class JournalTail:
                 else:
                     await self._check_caught_up()
         finally:
-            with suppress(KafkaError, TimeoutError):
-                await asyncio.wait_for(consumer.stop(), _STOP_S)
+            await stop_within(consumer)
 
     async def _rest(self) -> None:
         """Let records gather as long as nobody waits for one: few polls cost less than many."""
@@ -311,8 +310,7 @@ class _Ends:
     async def stop(self) -> None:
         """Disconnect."""
         if self._consumer is not None:
-            with suppress(KafkaError, TimeoutError):
-                await asyncio.wait_for(self._consumer.stop(), _STOP_S)
+            await stop_within(self._consumer)
 
     async def of(self, place: TopicPartition) -> int:
         """The offset that the next record of the partition will get."""

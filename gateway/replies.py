@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 
 from gateway.tasks import Tasks
 from runtime.errors import Unavailable
+from runtime.kafka_clients import stop_within
 from runtime.settings import Settings
 from schemas import accounts, auth, identity
 from schemas.codec import Codec, Message, PoisonMessage
@@ -255,8 +256,7 @@ async def _running(consumer: AIOKafkaConsumer) -> AsyncGenerator[None]:
         await consumer.start()
         yield
     finally:
-        with suppress(KafkaError, TimeoutError):
-            await asyncio.wait_for(consumer.stop(), 5)
+        await stop_within(consumer)
 
 
 async def _polled(consumer: AIOKafkaConsumer) -> dict[TopicPartition, list[Any]]:

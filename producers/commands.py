@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 
 from producers.envelopes import command_headers
 from runtime.errors import Unavailable
+from runtime.kafka_clients import stop_within
 from runtime.settings import Settings
 from schemas.codec import Message, encode
 from schemas.envelope import Headers, ReplyRoute
@@ -19,7 +20,6 @@ _LOG: Final = logging.getLogger(__name__)
 _BATCH_BYTES_MAX: Final = 256 * 1024
 _REQUEST_MS: Final = 5_000
 _RETRY_MS: Final = 50
-_STOP_S: Final = 5.0
 _SAMPLE_S: Final = 30.0
 _ERROR_MS_MAX: Final = 1_000
 
@@ -86,7 +86,7 @@ class CommandPublisher:
             self._renewal.cancel()
         kafka, self._kafka = self._kafka, None
         if kafka is not None:
-            await _stopped(kafka)
+            await stop_within(kafka)
 
     async def partitions(self, topic: str) -> int:
         """How many partitions a topic has.
@@ -192,7 +192,7 @@ class CommandPublisher:
             self._kafka = await self._connected()
             _LOG.warning("the command publisher started anew")
             if old is not None:
-                await _stopped(old)
+                await stop_within(old)
 
     async def _connected(self) -> AIOKafkaProducer:
         kafka = AIOKafkaProducer(
@@ -207,14 +207,9 @@ class CommandPublisher:
         try:
             await kafka.start()
         except KafkaError as error:
-            await _stopped(kafka)
+            await stop_within(kafka)
             raise Unavailable(f"Kafka at {self._settings.kafka_bootstrap}") from error
         return kafka
-
-
-async def _stopped(kafka: AIOKafkaProducer) -> None:
-    with suppress(TimeoutError, KafkaError):
-        await asyncio.wait_for(kafka.stop(), _STOP_S)
 
 
 def _retrieved(future: Acknowledgement) -> None:

@@ -7,18 +7,17 @@ and questions about offsets go through another.
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from runtime.errors import Halted, InvariantBroken, Unavailable
+from runtime.kafka_clients import Client, stopped
 from runtime.log import Batch, Place, Record
 from runtime.settings import Settings
 
 T = TypeVar("T")
-_Client = Any
-"""An aiokafka client: its methods are typed in part only."""
 
 BATCH_BYTES_MAX: Final = 3 * 1_048_576
 """aiokafka's bound of a record batch; above the writer's cut, below the topics' limit (W4)."""
@@ -31,7 +30,7 @@ class KafkaLog:
 
     def __init__(self, settings: Settings) -> None:
         self._settings: Final = settings
-        self._producer: Final[_Client] = AIOKafkaProducer(
+        self._producer: Final[Client] = AIOKafkaProducer(
             bootstrap_servers=settings.kafka_bootstrap,
             enable_idempotence=True,
             acks="all",
@@ -41,7 +40,7 @@ class KafkaLog:
             retry_backoff_ms=20,
         )
         self._offsets: Final = _consumer(settings)
-        self._reader: _Client | None = None
+        self._reader: Client | None = None
         self._reading: TopicPartition | None = None
         self._position = -1
 
@@ -130,7 +129,7 @@ class KafkaLog:
         try:
             async with asyncio.timeout(_ANSWER_S_MAX):
                 clients = (self._producer, self._offsets, self._reader)
-                await asyncio.gather(*(_stopped(each) for each in clients if each is not None))
+                await asyncio.gather(*(stopped(each) for each in clients if each is not None))
         except TimeoutError as error:
             raise InvariantBroken("a fenced Kafka client does not stop") from error
 
@@ -143,11 +142,11 @@ class KafkaLog:
         for batch in batches:
             await self.append(place, batch)
 
-    async def _reader_of(self, partition: TopicPartition) -> _Client:
+    async def _reader_of(self, partition: TopicPartition) -> Client:
         if self._reader is not None and self._reading == partition:
             return self._reader
         if self._reader is not None:
-            await _answered(_stopped(self._reader))
+            await _answered(stopped(self._reader))
         reader = self._reader = _consumer(self._settings)
         self._reading, self._position = None, -1
         await _answered(reader.start())
@@ -159,7 +158,7 @@ class KafkaLog:
         return TopicPartition(self._settings.topic(place[0]), place[1])
 
 
-def _consumer(settings: Settings) -> _Client:
+def _consumer(settings: Settings) -> Client:
     return AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap,
         group_id=None,
@@ -168,18 +167,6 @@ def _consumer(settings: Settings) -> _Client:
         retry_backoff_ms=20,
         request_timeout_ms=int(_ANSWER_S_MAX * 1000),
     )
-
-
-async def _stopped(client: _Client) -> None:
-    try:
-        await client.stop()
-    except asyncio.CancelledError:
-        if (task := asyncio.current_task()) is not None and task.cancelling():
-            raise
-        # aiokafka cancels a fetch that backs off, and lets that cancellation out of `stop` before
-        # it closes the connections: whoever stopped it would seem to be canceled.
-        inner = client.client if isinstance(client, AIOKafkaProducer) else client._client  # noqa: SLF001
-        await inner.close()
 
 
 async def _answered(awaitable: Awaitable[T]) -> T:

@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 
 from runtime import metrics
 from runtime.errors import Unavailable
+from runtime.kafka_clients import stopped
 from runtime.settings import Settings
 from schemas.topics import AUTH_REQUESTS, CONTEXTS, TOPICS, Topic, inbox_of
 
@@ -190,12 +191,12 @@ async def observer(settings: Settings) -> AsyncGenerator[Observer]:
         await consumer.start()
     except KafkaError as error:
         await admin.close()
-        await consumer.stop()
+        await stopped(consumer)
         raise Unavailable(f"Kafka at {settings.kafka_bootstrap}: {error!r}") from error
     try:
         yield Observer(settings, admin, consumer)
     finally:
-        await consumer.stop()
+        await stopped(consumer)
         await admin.close()
 
 

@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-from contextlib import suppress
 from typing import Final, cast
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from runtime.errors import Unavailable
+from runtime.kafka_clients import stop_within
 from runtime.settings import Settings
 from schemas.envelope import Headers
 
@@ -40,7 +40,7 @@ class Sender:
     async def stop(self) -> None:
         """Disconnect; what was sent gets a few seconds."""
         if self._kafka is not None:
-            await _stopped(self._kafka)
+            await stop_within(self._kafka)
         if self._stopping:
             await asyncio.wait(self._stopping)
 
@@ -128,18 +128,13 @@ class Sender:
         try:
             await kafka.start()
         except (KafkaError, OSError) as error:
-            await _stopped(kafka)
+            await stop_within(kafka)
             raise Unavailable(f"Kafka at {self._settings.kafka_bootstrap}") from error
         return kafka
 
     def _drop(self, kafka: AIOKafkaProducer) -> None:
         if self._kafka is kafka:
             self._kafka = None
-            task = asyncio.create_task(_stopped(kafka))
+            task = asyncio.create_task(stop_within(kafka))
             self._stopping.add(task)
             task.add_done_callback(self._stopping.discard)
-
-
-async def _stopped(kafka: AIOKafkaProducer) -> None:
-    with suppress(KafkaError, OSError, TimeoutError):
-        await asyncio.wait_for(kafka.stop(), _ANSWER_S_MAX)

@@ -8,13 +8,14 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final, NamedTuple, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from runtime.errors import Unavailable
+from runtime.kafka_clients import stop_within
 from runtime.settings import Settings
 from schemas.codec import Codec, Message, PoisonMessage
 from schemas.envelope import (
@@ -257,8 +258,7 @@ class Tail:
             await self._read(consumer)
         finally:
             self._consumer = None
-            with suppress(KafkaError, TimeoutError):
-                await asyncio.wait_for(consumer.stop(), 5)
+            await stop_within(consumer)
 
     async def _assign(self, consumer: AIOKafkaConsumer) -> None:
         partitions = await self._partitions(IDENTITY_JOURNAL)

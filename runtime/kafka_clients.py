@@ -1,0 +1,31 @@
+"""Stopping aiokafka clients, whatever the broker does."""
+
+import asyncio
+from contextlib import suppress
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+Client = Any
+"""An aiokafka producer or consumer: its methods are typed in part only."""
+STOP_S: Final = 5.0
+
+
+async def stopped(client: Client) -> None:
+    """Stop a client and close its connections; as long as that takes."""
+    try:
+        await client.stop()
+    except asyncio.CancelledError:
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise
+        # aiokafka cancels a fetch that backs off, and lets that cancellation out of `stop` before
+        # it closes the connections: whoever stopped it would seem to be canceled.
+        inner = client.client if isinstance(client, AIOKafkaProducer) else client._client  # noqa: SLF001
+        await inner.close()
+
+
+async def stop_within(client: Client, duration_s: float = STOP_S) -> None:
+    """Stop a client that nobody needs any more; give up after a while."""
+    with suppress(KafkaError, OSError, TimeoutError):
+        await asyncio.wait_for(stopped(client), duration_s)
