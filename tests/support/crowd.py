@@ -5,7 +5,7 @@ import time
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Coroutine
-from decimal import ROUND_FLOOR, Decimal
+from decimal import Decimal
 from itertools import count
 from random import Random
 from typing import Any, Final, NamedTuple
@@ -21,7 +21,6 @@ _SIZES: Final = {"BTC": "0.001", "ETH": "0.004", "XRP": "5", "SOL": "0.02", "DOG
 _OPEN: Final = ("NEW", "PARTIALLY_FILLED")
 _PATIENCE_S: Final = 240.0
 _PAUSE_S: Final = 0.2
-_E8: Final = Decimal("0.00000001")
 
 
 class Wait(NamedTuple):
@@ -194,21 +193,23 @@ class Busy:
 
     async def look_at_orders(self) -> None:
         """Learn how the orders stand that were open when last seen."""
-        for order_id, order in tuple(self.orders.items()):
-            if order["status"] in _OPEN:
-                await self._look_at(order_id)
+        for order_id in self._open_orders():
+            await self._look_at(order_id)
 
     async def check_books(self) -> None:
-        """Cash, holdings and name are what the answers said."""
-        await self.look_at_orders()
+        """Cash, holdings and name are what the answers said.
+
+        Open orders are canceled first: only an ended order tells exactly what it came to.
+        """
+        for order_id in self._open_orders():
+            await self._cancel_order(order_id)
         held: dict[str, Decimal] = defaultdict(Decimal)
         held["USD"] = self._cash
         for order in self.orders.values():
-            filled, average = Decimal(order["filled_quantity"]), order["average_price"]
-            notional = (filled * Decimal(average or 0)).quantize(_E8, ROUND_FLOOR)
-            sign = 1 if order["order_type"].endswith("buy") else -1
-            held[order["asset_id"]] += sign * filled
-            held["USD"] -= sign * notional + Decimal(order["fee"])
+            filled, total = Decimal(order["filled_quantity"]), Decimal(order["total_amount"])
+            buys = order["order_type"].endswith("buy")
+            held[order["asset_id"]] += filled if buys else -filled
+            held["USD"] += -total if buys else total - Decimal(order["fee"])
         balance = (await self._read("/balance"))["current_balance"]
         portfolio = (await self._read("/portfolio"))["assets"]
         found = {each["asset_id"]: Decimal(each["quantity"]) for each in portfolio}
@@ -247,10 +248,10 @@ class Busy:
             self.orders[order["order_id"]] = order
 
     async def _cancel(self) -> None:
-        mine = [each["order_id"] for each in self.orders.values() if each["status"] in _OPEN]
-        if not mine:
-            return
-        order_id = self._random.choice(mine)
+        if mine := self._open_orders():
+            await self._cancel_order(self._random.choice(mine))
+
+    async def _cancel_order(self, order_id: str) -> None:
         answer = await self._write("DELETE", f"/orders/{order_id}")
         if answer.status_code == 200:
             self.orders[order_id] = answer.json()["data"]
@@ -291,6 +292,9 @@ class Busy:
         self._token = answer.json()["access_token"]
 
     # --- asking ------------------------------------------------------------------------------
+
+    def _open_orders(self) -> list[str]:
+        return [each["order_id"] for each in self.orders.values() if each["status"] in _OPEN]
 
     async def _look_at(self, order_id: str) -> None:
         self.orders[order_id] = (await self._read(f"/orders/{order_id}"))["data"]
