@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from runtime.devstack.local import processes_preferred
+from runtime.devstack.local import for_use
 from runtime.settings import Settings
 
 
@@ -22,11 +22,11 @@ def servers() -> Iterator[Settings]:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cnop-bench-")))
         found = {"namespace": settings.namespace or f"bench{os.getpid():x}-"}
         if "CNOP_KAFKA_BOOTSTRAP" not in os.environ:
-            kafka = processes_preferred(settings.jars).kafka(place / "kafka", log=place / "k.log")
+            kafka = for_use(settings.jars).kafka(place / "kafka", log=place / "k.log")
             stack.callback(kafka.stop)
             found["kafka_bootstrap"] = kafka.start().bootstrap
         if "CNOP_DYNAMODB_ENDPOINT" not in os.environ:
-            dynamodb = processes_preferred(settings.jars).dynamodb(None, log=place / "d.log")
+            dynamodb = for_use(settings.jars).dynamodb(None, log=place / "d.log")
             stack.callback(dynamodb.stop)
             found["dynamodb_endpoint"] = dynamodb.start().endpoint
         yield settings.model_copy(update=found)

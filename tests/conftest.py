@@ -11,7 +11,7 @@ import pytest
 from runtime import admin
 from runtime.devstack.background import Stack
 from runtime.devstack.config import StackConfig
-from runtime.devstack.local import containers_preferred
+from runtime.devstack.local import for_tests
 from runtime.devstack.ports import free_port
 from runtime.settings import Settings
 from schemas.topics import TOPICS, Topic
@@ -41,7 +41,7 @@ def kafka_bootstrap(jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield existing
         return
     place = tmp_path_factory.mktemp("kafka")
-    server = containers_preferred(jars).kafka(place, log=place / "kafka.log").start()
+    server = for_tests(jars).kafka(place, log=place / "kafka.log").start()
     yield server.bootstrap
     server.stop()
 
@@ -53,7 +53,7 @@ def dynamodb_endpoint(jars: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         yield existing
         return
     log = tmp_path_factory.mktemp("dynamodb") / "dynamodb.log"
-    server = containers_preferred(jars).dynamodb(None, log=log).start()
+    server = for_tests(jars).dynamodb(None, log=log).start()
     yield server.endpoint
     server.stop()
 

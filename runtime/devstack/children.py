@@ -21,17 +21,22 @@ class Child:
         log: Path,
         env: Mapping[str, str] | None = None,
         leashed: bool = True,
+        niceness: int = 0,
     ) -> None:
         """Start the command; its output is appended to `log`.
+
+        A leashed one may yield the CPU to others by its `niceness` (0 to 19).
 
         Raises:
             OSError: the log cannot be written, or the interpreter cannot be started.
         """
         log.parent.mkdir(parents=True, exist_ok=True)
-        leash = [sys.executable, "-I", "-S", _LEASH, str(os.getpid())] if leashed else []
+        leash = (
+            [sys.executable, "-I", "-S", _LEASH, str(os.getpid()), str(niceness)] if leashed else []
+        )
         with log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603  # our own commands
-                [*leash, *command],
+                [*leash, *command] if leashed else command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

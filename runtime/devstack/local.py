@@ -1,6 +1,5 @@
 """Which kind of local servers this machine can run: JVM processes or containers."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -51,11 +50,15 @@ class Server(Protocol):
 
 
 class LocalServers:
-    """Makes local servers: containers when `containers`, else JVM processes from `jars`."""
+    """Makes local servers: containers when `containers`, else JVM processes from `jars`.
 
-    def __init__(self, jars: Path, *, containers: bool) -> None:
+    Processes that live for minutes only (`short_lived`) are not worth optimizing.
+    """
+
+    def __init__(self, jars: Path, *, containers: bool, short_lived: bool) -> None:
         self._jars = jars
         self._containers = containers
+        self._short_lived = short_lived
 
     def kafka(
         self, directory: Path, *, log: Path, port: int | None = None
@@ -63,7 +66,9 @@ class LocalServers:
         """A broker that keeps its log in `directory`."""
         if self._containers:
             return KafkaContainer(directory, port=port)
-        return KafkaServer(directory, jars=self._jars, log=log, port=port)
+        return KafkaServer(
+            directory, jars=self._jars, log=log, port=port, short_lived=self._short_lived
+        )
 
     def dynamodb(
         self, directory: Path | None, *, log: Path, port: int | None = None
@@ -71,29 +76,31 @@ class LocalServers:
         """A DynamoDB that keeps its tables in `directory`, or in memory for None."""
         if self._containers:
             return DynamoContainer(directory, port=port)
-        return DynamoServer(directory, jars=self._jars, log=log, port=port)
+        return DynamoServer(
+            directory, jars=self._jars, log=log, port=port, short_lived=self._short_lived
+        )
 
 
-def processes_preferred(jars: Path) -> LocalServers:
+def for_use(jars: Path) -> LocalServers:
     """JVM processes when a JDK is there, else containers.
 
     Raises:
         CannotStart: neither a JDK nor a Docker engine is there.
     """
-    return _choose(jars, containers=lambda: not have_java() and docker_answers())
+    containers = not have_java() and docker_answers()
+    return _servers(jars, containers=containers, short_lived=False)
 
 
-def containers_preferred(jars: Path) -> LocalServers:
-    """Containers when a Docker engine answers, else JVM processes.
+def for_tests(jars: Path) -> LocalServers:
+    """Containers when a Docker engine answers, else JVM processes that live briefly.
 
     Raises:
         CannotStart: neither a JDK nor a Docker engine is there.
     """
-    return _choose(jars, containers=docker_answers)
+    return _servers(jars, containers=docker_answers(), short_lived=True)
 
 
-def _choose(jars: Path, *, containers: Callable[[], bool]) -> LocalServers:
-    if containers():
-        return LocalServers(jars, containers=True)
-    java()
-    return LocalServers(jars, containers=False)
+def _servers(jars: Path, *, containers: bool, short_lived: bool) -> LocalServers:
+    if not containers:
+        java()
+    return LocalServers(jars, containers=containers, short_lived=short_lived)

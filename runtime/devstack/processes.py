@@ -10,6 +10,8 @@ from typing import Final, NamedTuple
 METRICS_BASE: Final = 9464
 """The gateway's metrics port; each other process has one of its own above it."""
 _GATEWAYS_MAX: Final = 8
+FOLLOWER_NICENESS: Final = 10
+"""Where cores are few, what follows decisions yields to what makes them (ADR 10)."""
 
 
 class Process(NamedTuple):
@@ -19,10 +21,11 @@ class Process(NamedTuple):
     target: str
     command: tuple[str, ...]
     """Arguments of `cnop` that start it."""
+    niceness: int = 0
 
 
-def _worker(name: str, target: str) -> Process:
-    return Process(name, target, ("worker", name))
+def _worker(name: str, target: str, *, niceness: int = 0) -> Process:
+    return Process(name, target, ("worker", name), niceness)
 
 
 WORKERS: Final = (
@@ -30,8 +33,8 @@ WORKERS: Final = (
     _worker("accounts", "consumers.accounts.app:app"),
     _worker("markets", "consumers.markets.app:app"),
     _worker("auth", "consumers.auth.app:app"),
-    _worker("auditor", "consumers.auditor.app:app"),
-    _worker("read-models", "read_models.app:app"),
+    _worker("auditor", "consumers.auditor.app:app", niceness=FOLLOWER_NICENESS),
+    _worker("read-models", "read_models.app:app", niceness=FOLLOWER_NICENESS),
 )
 PRODUCERS: Final = (
     Process("feed", "producers.feed:main", ("feed",)),
@@ -48,6 +51,7 @@ class Planned(NamedTuple):
     command: Sequence[str]
     port: int = 0
     metrics_port: int = 0
+    niceness: int = 0
 
 
 def plan(gateway_ports: Sequence[int], *, metrics_base: int = METRICS_BASE) -> tuple[Planned, ...]:
@@ -58,7 +62,10 @@ def plan(gateway_ports: Sequence[int], *, metrics_base: int = METRICS_BASE) -> t
     offset = _GATEWAYS_MAX
     others = [
         Planned(
-            each.name, _cnop(*each.command), metrics_port=metrics_base and metrics_base + offset + n
+            each.name,
+            _cnop(*each.command),
+            metrics_port=metrics_base and metrics_base + offset + n,
+            niceness=each.niceness,
         )
         for n, each in enumerate((*WORKERS, *PRODUCERS))
     ]

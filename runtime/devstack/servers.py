@@ -17,9 +17,10 @@ from runtime.devstack.children import Child, last_lines
 from runtime.devstack.errors import CannotStart
 from runtime.devstack.jars import ensure_jars, java
 from runtime.devstack.ports import LOOPBACK, free_port, require_free
+from runtime.devstack.processes import FOLLOWER_NICENESS
 
 _READY_S_MAX: Final = 90.0
-_FRUGAL: Final = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+_SHORT_LIVED: Final = ("-XX:TieredStopAtLevel=1",)
 """Servers that live for minutes at low rates would spend more on optimizing than they save."""
 _FORMAT_S_MAX: Final = 60.0
 _POLL_S: Final = 0.1
@@ -47,8 +48,8 @@ group.min.session.timeout.ms=1000
 log.cleaner.dedupe.buffer.size=16777216
 log.index.size.max.bytes=1048576
 log.segment.delete.delay.ms=1000
-num.network.threads=2
-num.io.threads=4
+num.network.threads=1
+num.io.threads=2
 """
 
 Answers = Callable[[], Awaitable[bool]]
@@ -58,11 +59,13 @@ class JvmServer(ABC):
     """A server in a JVM of its own, on one port of the loopback."""
 
     name: str
+    _niceness = 0
 
-    def __init__(self, *, jars: Path, log: Path, port: int | None) -> None:
+    def __init__(self, *, jars: Path, log: Path, port: int | None, short_lived: bool) -> None:
         self.port: Final = port or free_port()
         self.log: Final = log
         self._jars: Final = jars
+        self._short_lived: Final = short_lived
         self._child: Child | None = None
 
     @property
@@ -98,7 +101,7 @@ class JvmServer(ABC):
         variable = self.name.upper()
         remedy = f"stop that one, choose another port by CNOP_{variable}_PORT, or use that one"
         require_free(self.port, purpose=self.name, remedy=f"{remedy} by {self._existing_by}")
-        self._child = Child(self._command(), log=self.log)
+        self._child = Child(self._command(), log=self.log, niceness=self._niceness)
 
     async def wait_ready(self) -> None:
         """Wait until it serves.
@@ -122,6 +125,10 @@ class JvmServer(ABC):
     async def answers(self) -> bool:
         """Whether it serves now."""
 
+    def _java(self) -> list[str]:
+        jit = _SHORT_LIVED if self._short_lived else ()
+        return [java(), "-XX:+UseSerialGC", *jit]
+
     @abstractmethod
     def _command(self) -> list[str]: ...
 
@@ -135,8 +142,16 @@ class KafkaServer(JvmServer):
 
     name = "kafka"
 
-    def __init__(self, directory: Path, *, jars: Path, log: Path, port: int | None = None) -> None:
-        super().__init__(jars=jars, log=log, port=port)
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        jars: Path,
+        log: Path,
+        port: int | None = None,
+        short_lived: bool = False,
+    ) -> None:
+        super().__init__(jars=jars, log=log, port=port, short_lived=short_lived)
         self.directory: Final = directory.absolute()
 
     @property
@@ -158,7 +173,7 @@ class KafkaServer(JvmServer):
         properties.write_text(self._properties())
         if not (self.directory / "data" / "meta.properties").exists():
             self._format(properties)
-        return self._java("kafka.Kafka", str(properties))
+        return self._kafka("kafka.Kafka", str(properties))
 
     def _properties(self) -> str:
         return _KAFKA_PROPERTIES.format(
@@ -167,7 +182,7 @@ class KafkaServer(JvmServer):
 
     def _format(self, properties: Path) -> None:
         options = ["format", "--ignore-formatted", "-t", _CLUSTER_ID, "-c", str(properties)]
-        formatting = Child(self._java("kafka.tools.StorageTool", *options), log=self.log)
+        formatting = Child(self._kafka("kafka.tools.StorageTool", *options), log=self.log)
         try:
             ended = formatting.wait(_FORMAT_S_MAX)
         finally:
@@ -177,21 +192,28 @@ class KafkaServer(JvmServer):
                 f"Kafka could not prepare its storage, see {self.log}:\n{last_lines(self.log)}"
             )
 
-    def _java(self, main: str, *arguments: str) -> list[str]:
+    def _kafka(self, main: str, *arguments: str) -> list[str]:
         jars = ensure_jars(self.name, self._jars).absolute()
         quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
-        return [java(), *_FRUGAL, "-Xmx512m", quiet, "-cp", f"{jars}/*", main, *arguments]
+        return [*self._java(), "-Xmx512m", quiet, "-cp", f"{jars}/*", main, *arguments]
 
 
 class DynamoServer(JvmServer):
     """A DynamoDB Local that keeps its tables in `directory`, or in memory when that is None."""
 
     name = "dynamodb"
+    _niceness = FOLLOWER_NICENESS
 
     def __init__(
-        self, directory: Path | None, *, jars: Path, log: Path, port: int | None = None
+        self,
+        directory: Path | None,
+        *,
+        jars: Path,
+        log: Path,
+        port: int | None = None,
+        short_lived: bool = False,
     ) -> None:
-        super().__init__(jars=jars, log=log, port=port)
+        super().__init__(jars=jars, log=log, port=port, short_lived=short_lived)
         self.directory: Final = directory.absolute() if directory else None
 
     @property
@@ -212,7 +234,7 @@ class DynamoServer(JvmServer):
         libraries = [f"-Djava.library.path={jars}", "-cp", f"{jars}/*"]
         main = "software.amazon.dynamodb.services.local.main.ServerRunner"
         options = ["-sharedDb", "-port", str(self.port), "-disableTelemetry"]
-        return [java(), *_FRUGAL, "-Xmx256m", *libraries, main, *options, *self._storage()]
+        return [*self._java(), "-Xmx256m", *libraries, main, *options, *self._storage()]
 
     def _storage(self) -> list[str]:
         if self.directory is None:

@@ -17,7 +17,7 @@ from runtime.devstack.children import Child
 from runtime.devstack.config import StackConfig, environment, settings_in
 from runtime.devstack.errors import CannotStart
 from runtime.devstack.jars import have_jars
-from runtime.devstack.local import LocalServers, Server, processes_preferred
+from runtime.devstack.local import LocalServers, Server, for_use
 from runtime.devstack.ports import require_free
 from runtime.devstack.processes import Planned
 from runtime.devstack.state import ProcessStatus, StackStatus, State
@@ -210,7 +210,7 @@ class Supervisor:
         bootstrap, endpoint = config.kafka_bootstrap, config.dynamodb_endpoint
         if bootstrap is None or endpoint is None:
             jars = settings_in({"CNOP_STATE_DIR": str(files.directory)}).jars
-            make = processes_preferred(jars)
+            make = for_use(jars)
             self._announce_fetch(jars)
             if endpoint is None:
                 endpoint = self._launch_dynamodb(make)
@@ -262,6 +262,7 @@ class Supervisor:
             planned.command,
             log=self._files.log(planned.name),
             env=self._environment | own,
+            niceness=planned.niceness,
         )
 
     def _report(self, *, reachable: bool) -> None:

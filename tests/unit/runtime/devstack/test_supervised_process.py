@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from runtime.devstack.children import Child
-from runtime.devstack.processes import Planned
+from runtime.devstack.processes import Planned, plan
 from runtime.devstack.state import ProcessStatus
 from runtime.devstack.supervisor import Supervised
 
@@ -113,3 +113,19 @@ def test_a_child_that_ignores_the_polite_signal_is_ended(tmp_path: Path) -> None
     _until(lambda: "deaf" in log.read_text())
     child.stop(grace_s=0.2)
     assert child.returncode == -signal.SIGKILL
+
+
+def test_a_nice_child_yields_as_a_process_and_as_a_session(tmp_path: Path) -> None:
+    log = tmp_path / "out.log"
+    child = Child([sys.executable, "-u", "-c", _DEAF], log=log, niceness=10)
+    _until(lambda: "deaf" in log.read_text())
+    group = Path(f"/proc/{child.pid}/autogroup")
+    try:
+        assert psutil.Process(child.pid).nice() == 10
+        assert not group.exists() or group.read_text().endswith("nice 10\n")
+    finally:
+        child.stop(grace_s=0.1)
+
+
+def test_what_follows_decisions_yields_to_what_makes_them() -> None:
+    assert {each.name for each in plan([8000]) if each.niceness} == {"auditor", "read-models"}
