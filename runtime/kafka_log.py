@@ -6,8 +6,8 @@ and questions about offsets go through another.
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import Final, Self, TypeVar
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from typing import Any, Final, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
@@ -103,22 +103,8 @@ class KafkaLog:
 
     async def append(self, place: Place, batch: Batch) -> int:
         """Append as one record batch and return its base offset."""
-        topic, partition = self._partition(place)
-        builder = self._producer.create_batch()
-        for record in batch:
-            if (
-                builder.append(
-                    timestamp=None, key=record.key, value=record.value, headers=record.headers
-                )
-                is None
-            ):
-                raise InvariantBroken(f"a batch for {place} is over {BATCH_BYTES_MAX} bytes")
-        builder.close()
-        sending = await _answered(self._producer.send_batch(builder, topic, partition=partition))
-        acknowledged = await _answered(asyncio.shield(sending))
-        if acknowledged is None or acknowledged.offset < 0:
-            raise Unavailable(f"append to {place} was acknowledged without an offset")
-        return acknowledged.offset
+        (offset,) = await _answered(self._append([(place, batch)]))
+        return offset
 
     def publish(self, batches: Mapping[Place, Sequence[Batch]]) -> Awaitable[None]:
         """Append each place's batches in order, the places side by side."""
@@ -134,13 +120,33 @@ class KafkaLog:
             raise InvariantBroken("a fenced Kafka client does not stop") from error
 
     async def _publish(self, batches: Mapping[Place, Sequence[Batch]]) -> None:
-        await asyncio.gather(
-            *(self._publish_in_order(place, each) for place, each in batches.items())
-        )
+        for nth in range(max(map(len, batches.values()))):
+            due = [(place, each[nth]) for place, each in batches.items() if nth < len(each)]
+            await _answered(self._append(due))
 
-    async def _publish_in_order(self, place: Place, batches: Sequence[Batch]) -> None:
-        for batch in batches:
-            await self.append(place, batch)
+    async def _append(self, batches: Iterable[tuple[Place, Batch]]) -> Sequence[int]:
+        """Append these at once; what is under way when this is canceled may still arrive."""
+        acknowledgements = await asyncio.gather(
+            *[await self._sending(place, batch) for place, batch in batches]
+        )
+        for each in acknowledgements:
+            if each is None or each.offset < 0:
+                raise Unavailable("an append was acknowledged without an offset")
+        return [each.offset for each in acknowledgements]
+
+    async def _sending(self, place: Place, batch: Batch) -> asyncio.Future[Any]:
+        topic, partition = self._partition(place)
+        builder = self._producer.create_batch()
+        for record in batch:
+            if (
+                builder.append(
+                    timestamp=None, key=record.key, value=record.value, headers=record.headers
+                )
+                is None
+            ):
+                raise InvariantBroken(f"a batch for {place} is over {BATCH_BYTES_MAX} bytes")
+        builder.close()
+        return await self._producer.send_batch(builder, topic, partition=partition)
 
     async def _reader_of(self, partition: TopicPartition) -> Client:
         if self._reader is not None and self._reading == partition:
