@@ -8,13 +8,14 @@ from typing import Final
 
 from starlette.requests import Request
 
-from gateway.auth import Auth, Sessions
+from gateway.auth import Auth
 from gateway.deciding import Deciding
 from gateway.freshness import Freshness
 from gateway.ids import CommandIds
 from gateway.journal_tail import Followed, JournalTail
 from gateway.people import People
 from gateway.replies import Replies
+from gateway.sessions import Sessions
 from producers.commands import CommandPublisher
 from read_models.activity import queries as activity
 from read_models.orders import queries as orders

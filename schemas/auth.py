@@ -18,7 +18,6 @@ class Reason(StrEnum):
 
     INVALID_CREDENTIALS = "invalid-credentials"
     SIGN_IN_BLOCKED = "sign-in-blocked"
-    INVALID_TOKEN = "invalid-token"  # noqa: S105  # a reason, not a secret
     INVALID_SECRET = "invalid-secret"  # noqa: S105  # the sealed box does not open
     UNAVAILABLE = "unavailable"
     BUSY = "busy"
@@ -52,10 +51,10 @@ class SignInSecret(msgspec.Struct, frozen=True, kw_only=True):
     address: str
 
 
-class TokenSecret(msgspec.Struct, frozen=True, kw_only=True):
+class TokensSecret(msgspec.Struct, frozen=True, kw_only=True):
     """What a validation seals."""
 
-    access_token: str
+    access_tokens: tuple[str, ...]
 
 
 class SignedInSecret(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +87,7 @@ class SignIn(Message):
 
 
 class Validate(Message):
-    """Say who holds this access token."""
+    """Say who holds each of these access tokens."""
 
     TYPE: ClassVar[str] = "auth.validate.v1"
     secret: Sealed
@@ -104,15 +103,21 @@ class SignedIn(Message):
     secret: Sealed
 
 
-class Verdict(Message):
-    """The token is good: who holds it, and until when (ms since 1970)."""
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A token is good: who holds it, and until when (ms since 1970)."""
 
-    TYPE: ClassVar[str] = "auth.verdict.v1"
     user_id: str
     username_hmac: str
     session_id: str
     role: str
     expires_at_ms: int
+
+
+class Verdicts(Message):
+    """One for each token that was asked about, in their order; None for one that is not good."""
+
+    TYPE: ClassVar[str] = "auth.verdicts.v1"
+    verdicts: tuple[Verdict | None, ...]
 
 
 class Refused(Message):
@@ -124,4 +129,4 @@ class Refused(Message):
 
 
 REQUESTS: Final = Codec(Register, SignIn, Validate)
-ANSWERS: Final = Codec(SignedIn, Verdict, Refused)
+ANSWERS: Final = Codec(SignedIn, Verdicts, Refused)

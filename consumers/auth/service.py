@@ -12,7 +12,7 @@ from consumers.auth.request import Request, answer_headers, route_of
 from consumers.auth.sender import Sender
 from consumers.auth.signing_in import SigningIn
 from consumers.auth.tail import Tail
-from consumers.auth.tokens import InvalidToken, Tokens
+from consumers.auth.tokens import Claims, InvalidToken, Tokens
 from runtime import logs, metrics
 from runtime.errors import Unavailable
 from runtime.journal.entries import dead_letter
@@ -25,9 +25,10 @@ from schemas.auth import (
     RegisterSecret,
     SignIn,
     SignInSecret,
-    TokenSecret,
+    TokensSecret,
     Validate,
     Verdict,
+    Verdicts,
 )
 from schemas.codec import Message, PoisonMessage, encode
 from schemas.envelope import CORRELATION_ID, ReplyRoute
@@ -36,7 +37,6 @@ from schemas.topics import AUTH_REQUESTS, GATEWAY_REPLIES, dlq_of
 _LOG: Final = logging.getLogger(__name__)
 _LATE_MS: Final = 1_000
 _UNAVAILABLE: Final = Refused(reason=Reason.UNAVAILABLE, retry_after_s=1)
-_INVALID_TOKEN: Final = Refused(reason=Reason.INVALID_TOKEN)
 _INVALID_SECRET: Final = Refused(reason=Reason.INVALID_SECRET)
 
 
@@ -88,7 +88,7 @@ class Auth:
                 secret = self._opening.open(message.secret, SignInSecret)
                 return await self._signing_in.sign_in(request, secret, message.reply_key)
             case Validate():
-                return await self._verdict(self._opening.open(message.secret, TokenSecret))
+                return await self._verdicts(self._opening.open(message.secret, TokensSecret))
             case _:
                 raise PoisonMessage(f"auth does not answer {message.TYPE}")
 
@@ -99,16 +99,22 @@ class Auth:
             await self._registering.give_up(request, key=request.command_id)
             raise
 
-    async def _verdict(self, secret: TokenSecret) -> Message:
+    async def _verdicts(self, secret: TokensSecret) -> Message:
         """Fails closed: without fresh knowledge of revocations no token is good."""
-        try:
-            claims = self._tokens.read(secret.access_token)
-        except InvalidToken:
-            return _INVALID_TOKEN
-        if not await self._tail.fresh():
+        claims = tuple(map(self._claims, secret.access_tokens))
+        if any(claims) and not await self._tail.fresh():
             return _UNAVAILABLE
-        if claims.sid in self._tail.revoked:
-            return _INVALID_TOKEN
+        return Verdicts(verdicts=tuple(map(self._verdict, claims)))
+
+    def _claims(self, token: str) -> Claims | None:
+        try:
+            return self._tokens.read(token)
+        except InvalidToken:
+            return None
+
+    def _verdict(self, claims: Claims | None) -> Verdict | None:
+        if claims is None or claims.sid in self._tail.revoked:
+            return None
         return Verdict(
             user_id=claims.sub,
             username_hmac=claims.unh,

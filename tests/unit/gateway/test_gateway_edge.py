@@ -8,9 +8,10 @@ import httpx
 import pytest
 
 from gateway.app import ROUTES, app
-from gateway.auth import Auth, Sessions
+from gateway.auth import Auth
 from gateway.bodies import BODY_BYTES_MAX
 from gateway.docs import CALLS
+from gateway.sessions import Sessions
 
 LOGIN = "/api/v1/auth/login"
 REGISTER = "/api/v1/auth/register"

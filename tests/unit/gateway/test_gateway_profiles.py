@@ -12,10 +12,11 @@ import pytest
 from desks import Desk
 
 from gateway.app import app
-from gateway.auth import Auth, Sessions
+from gateway.auth import Auth
 from gateway.freshness import Freshness
 from gateway.journal_tail import JournalTail
 from gateway.people import People
+from gateway.sessions import Sessions
 from read_models.users import queries as users
 from read_models.users.queries import UserRow
 from runtime.errors import Unavailable

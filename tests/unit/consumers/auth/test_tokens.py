@@ -164,6 +164,13 @@ def test_a_token_says_whose_session_it_is() -> None:
     assert PAYLOAD["exp"] - PAYLOAD["iat"] == 36_000
 
 
+def test_a_token_that_was_good_before_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+    TOKENS.read(GOOD)
+    monkeypatch.setattr(time, "time", lambda: NOW_S + 36_000.0)
+    with pytest.raises(InvalidToken):
+        TOKENS.read(GOOD)
+
+
 def test_the_helper_that_makes_mutants_can_make_a_good_token() -> None:
     assert TOKENS.read(signed()) == Claims(**PAYLOAD)
 

@@ -28,7 +28,7 @@ from runtime.security.pseudonyms import Pseudonyms
 from runtime.security.sealed import OpeningKey, SealingKey
 from runtime.security.vault import Erased, Vault
 from runtime.table import ConditionFailed, Row
-from schemas.auth import Sealed, TokenSecret
+from schemas.auth import Sealed, TokensSecret
 from schemas.codec import PoisonMessage
 
 FILES = (PSEUDONYMS, SEAL, SEAL_PUBLIC, SIGN, SIGN_PUBLIC)
@@ -125,12 +125,12 @@ def test_an_address_has_another_pseudonym_every_day() -> None:
 @given(token=st.text())
 def test_what_is_sealed_opens_with_its_key_alone(token: str) -> None:
     key, other = OpeningKey(b"k" * 32), OpeningKey(b"o" * 32)
-    sealed = SealingKey.decode(key.public).seal(TokenSecret(access_token=token))
-    assert key.open(sealed, TokenSecret) == TokenSecret(access_token=token)
+    sealed = SealingKey.decode(key.public).seal(TokensSecret(access_tokens=(token,)))
+    assert key.open(sealed, TokensSecret) == TokensSecret(access_tokens=(token,))
     with pytest.raises(PoisonMessage):
-        other.open(sealed, TokenSecret)
+        other.open(sealed, TokensSecret)
     with pytest.raises(PoisonMessage):
-        other.open(msgspec.structs.replace(sealed, key_id=other.sealing.key_id), TokenSecret)
+        other.open(msgspec.structs.replace(sealed, key_id=other.sealing.key_id), TokensSecret)
 
 
 @settings(deadline=None)
@@ -138,7 +138,7 @@ def test_what_is_sealed_opens_with_its_key_alone(token: str) -> None:
 def test_a_box_of_anything_else_is_poison(box: str) -> None:
     key = OpeningKey(b"k" * 32)
     with pytest.raises(PoisonMessage):
-        key.open(Sealed(key_id=key.sealing.key_id, box=box), TokenSecret)
+        key.open(Sealed(key_id=key.sealing.key_id, box=box), TokensSecret)
 
 
 @pytest.mark.parametrize("text", ["", "no base64", "AAAA", "é"])
@@ -150,7 +150,7 @@ def test_a_reply_key_that_is_none_is_poison(text: str) -> None:
 def test_a_sealed_box_with_another_secret_in_it_is_poison() -> None:
     key = OpeningKey.generate()
     with pytest.raises(PoisonMessage):
-        key.open(key.sealing.seal(ANN), TokenSecret)
+        key.open(key.sealing.seal(ANN), TokensSecret)
 
 
 def test_a_profile_comes_back_from_its_ciphertext() -> None:

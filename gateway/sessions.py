@@ -1,0 +1,62 @@
+"""What auth said of tokens, remembered for seconds, and the sessions that have ended."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from schemas.auth import Verdict
+
+_CACHED_MAX: Final = 10_000
+_ENDED_MAX: Final = 100_000
+
+
+class Known(NamedTuple):
+    """A verdict, when to ask again, and until when it counts (seconds of the clock)."""
+
+    verdict: Verdict
+    renewed_s: float
+    until_s: float
+
+
+class Sessions:
+    """Verdicts by token, bounded in number and age, and the sessions that have ended."""
+
+    def __init__(self, cached_s: float, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._cached_s: Final = cached_s
+        self._clock_s: Final = clock_s
+        self._known: Final[OrderedDict[bytes, Known]] = OrderedDict()
+        self._ended: Final[OrderedDict[str, None]] = OrderedDict()
+
+    def get(self, token: bytes) -> tuple[Verdict, bool] | None:
+        """A verdict that still counts, and whether it is old enough to be renewed."""
+        known = self._known.get(token)
+        if known is None:
+            return None
+        now_s = self._clock_s()
+        if now_s < known.until_s and not self.is_dead(known.verdict):
+            return known.verdict, now_s > known.renewed_s
+        self.drop(token)
+        return None
+
+    def put(self, token: bytes, verdict: Verdict) -> None:
+        """Remember a verdict."""
+        now_s = self._clock_s()
+        self._known[token] = Known(verdict, now_s + self._cached_s / 2, now_s + self._cached_s)
+        self._known.move_to_end(token)
+        if len(self._known) > _CACHED_MAX:
+            self._known.popitem(last=False)
+
+    def drop(self, token: bytes) -> None:
+        """Remember nothing of this token."""
+        self._known.pop(token, None)
+
+    def end(self, session_id: str) -> None:
+        """Forget a session for good: also a verdict on its way no longer counts."""
+        self._ended[session_id] = None
+        if len(self._ended) > _ENDED_MAX:
+            self._ended.popitem(last=False)
+
+    def is_dead(self, verdict: Verdict) -> bool:
+        """Whether the session ended or the token's time is over."""
+        return verdict.session_id in self._ended or verdict.expires_at_ms <= time.time() * 1000
