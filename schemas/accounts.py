@@ -37,6 +37,9 @@ class TimeInForce(StrEnum):
     GTD = "GTD"
 
 
+_NEVER_REST: Final = frozenset({TimeInForce.IOC, TimeInForce.FOK})
+
+
 class OrderStatus(StrEnum):
     """FIX 39."""
 
@@ -82,6 +85,10 @@ class Reason(StrEnum):
     NO_LIQUIDITY = "no-liquidity"
     FILL_LIMIT = "fill-limit"
     CANCELED_BY_USER = "canceled-by-user"
+    INVALID_TIME_IN_FORCE = "invalid-time-in-force"
+    INVALID_EXPIRY = "invalid-expiry"
+    EXPIRED = "expired"
+    POST_ONLY = "post-only"
 
 
 class EndReason(StrEnum):
@@ -123,6 +130,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     acceptance. `price_e8` is the limit (absent for a market order); `protection_price_e8` the
     worst price that the lock was computed from. The fee rates (parts per million) are those of its
     acceptance; `taker_notional_e8` is the part of `cum_notional_e8` that took liquidity.
+    From broker time `expires_at_ms` on a DAY or GTD order is over (FIX 126); a `post_only` one
+    never takes liquidity (FIX 18=6).
     """
 
     order_id: str
@@ -149,6 +158,13 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     command_id: str = ""
     created_at_ms: int = 0
     updated_at_ms: int = 0
+    expires_at_ms: int | None = None
+    post_only: bool = False
+
+    @property
+    def ends_at_once(self) -> bool:
+        """Whether it never rests, so that the client hears of its end, not of its acceptance."""
+        return self.time_in_force in _NEVER_REST
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -186,7 +202,10 @@ class WithdrawFunds(Message):
 
 
 class PlaceOrder(Message):
-    """Place a market or limit order on the asset's USD market."""
+    """Place a market or limit order on the asset's USD market.
+
+    A GTD order, and only one, says with `expires_at_ms` (broker time) when it is over.
+    """
 
     TYPE: ClassVar[str] = "accounts.place-order.v1"
     account_id: ClientAccount
@@ -197,6 +216,8 @@ class PlaceOrder(Message):
     price_e8: int | None = None
     time_in_force: TimeInForce = TimeInForce.GTC
     client_order_id: str | None = None
+    expires_at_ms: int | None = None
+    post_only: bool = False
 
 
 class CancelOrder(Message):

@@ -93,7 +93,8 @@ class UpdateQuote(Message):
 class SubmitOrder(Message):
     """Fact from accounts: match this order, which was locked at `protection_price_e8`.
 
-    Broker time `deadline_ms`, where given, is when it must have been in the book.
+    Broker time `deadline_ms`, where given, is when it must have been in the book; from
+    `expires_at_ms` on, where given, it is over. A `post_only` order ends rather than take.
     """
 
     TYPE: ClassVar[str] = "markets.submit-order.v1"
@@ -107,6 +108,8 @@ class SubmitOrder(Message):
     price_e8: int | None
     protection_price_e8: int
     deadline_ms: int | None = None
+    expires_at_ms: int | None = None
+    post_only: bool = False
 
 
 class CancelRestingOrder(Message):
@@ -199,6 +202,8 @@ class OrderRested(Message):
     quantity_e8: int
     leaves_e8: int
     time_in_force: TimeInForce
+    expires_at_ms: int | None = None
+    post_only: bool = False
 
 
 class OrderEnded(Message):

@@ -132,7 +132,7 @@ def place(state: State, command: PlaceOrder, cause: Cause) -> OrderAccepted | Or
         return _rejected(command, market, cause)
     account = state.account(command.account_id)
     lock = rules.lock_of(command, market)
-    if reason := rules.refusal(account, command, market, lock):
+    if reason := rules.refusal(account, command, market, lock, now_ms=cause.time_ms):
         return _rejected(command, reason, cause)
     order = replace(
         _order(command, cause),
@@ -212,6 +212,8 @@ def _order(command: PlaceOrder, cause: Cause) -> Order:
         command_id=cause.command_id,
         created_at_ms=cause.time_ms,
         updated_at_ms=cause.time_ms,
+        expires_at_ms=rules.expiry_of(command, cause.time_ms),
+        post_only=command.post_only,
     )
 
 

@@ -1,25 +1,20 @@
 """What accounts sends to markets, and which of its events a waiting client gets as the outcome."""
 
 from collections.abc import Sequence
-from typing import Final
 
 from runtime.journal.context import Outgoing
 from schemas.accounts import (
     CancelRequested,
     CollarSet,
     HouseTraded,
-    Order,
     OrderAccepted,
     OrderTraded,
     TermsSet,
-    TimeInForce,
 )
 from schemas.codec import Message
 from schemas.envelope import Cause
 from schemas.markets import CancelRestingOrder, SubmitOrder
 from schemas.topics import MARKETS_COMMANDS
-
-_NEVER_REST: Final = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 
 
 def outbox(event: Message, _cause: Cause) -> Sequence[Outgoing]:
@@ -42,7 +37,7 @@ def answers(event: Message, _cause: Cause) -> bool:
     """Whether it is an outcome: a market, IOC or FOK order's comes with its end."""
     match event:
         case OrderAccepted():
-            return not _is_answered_at_its_end(event.order)
+            return not event.order.ends_at_once
         case OrderTraded() | HouseTraded() | CancelRequested() | CollarSet() | TermsSet():
             return False
         case _:
@@ -62,14 +57,12 @@ def _submit(event: OrderAccepted) -> Outgoing:
         price_e8=order.price_e8,
         protection_price_e8=order.protection_price_e8,
         deadline_ms=event.deadline_ms,
+        expires_at_ms=order.expires_at_ms,
+        post_only=order.post_only,
     )
     return Outgoing(
         MARKETS_COMMANDS,
         order.symbol,
         message,
-        carries_reply=_is_answered_at_its_end(order),
+        carries_reply=order.ends_at_once,
     )
-
-
-def _is_answered_at_its_end(order: Order) -> bool:
-    return order.time_in_force in _NEVER_REST

@@ -6,7 +6,7 @@ as this partition was last told (they came in the command stream, so replay know
 
 from typing import Final, NamedTuple
 
-from consumers.accounts.state import Account, State
+from consumers.accounts.state import DAY_MS, Account, State
 from schemas.accounts import (
     CASH,
     CollarSet,
@@ -23,6 +23,9 @@ QUANTITY_MIN_E8: Final = E8 // 1000
 PRICE_MAX_E8: Final = 1_000_000 * E8
 ORDER_VALUE_MAX_E8: Final = 10_000 * E8
 OPEN_ORDERS_MAX: Final = 500
+LIFE_MAX_MS: Final = 366 * DAY_MS
+"""How far ahead a GTD order may end."""
+_RESTING: Final = frozenset({TimeInForce.GTC, TimeInForce.DAY, TimeInForce.GTD})
 
 
 class Quoted(NamedTuple):
@@ -58,8 +61,17 @@ def limit_of(order: PlaceOrder) -> int | None:
 
 
 def time_in_force_of(order: PlaceOrder) -> TimeInForce:
-    """Market orders never rest."""
-    return TimeInForce.IOC if order.order_type is OrderType.MARKET else order.time_in_force
+    """Market orders never rest: all but FOK are IOC."""
+    if order.order_type is OrderType.LIMIT or order.time_in_force is TimeInForce.FOK:
+        return order.time_in_force
+    return TimeInForce.IOC
+
+
+def expiry_of(order: PlaceOrder, now_ms: int) -> int | None:
+    """When the order is over in broker time: a DAY order at the next midnight UTC."""
+    if time_in_force_of(order) is TimeInForce.DAY:
+        return (now_ms // DAY_MS + 1) * DAY_MS
+    return order.expires_at_ms
 
 
 def lock_of(order: PlaceOrder, market: Quoted) -> Lock:
@@ -74,10 +86,13 @@ def lock_of(order: PlaceOrder, market: Quoted) -> Lock:
     return Lock(protection_e8, CASH, notional_e8 + fee_ceil(notional_e8, rate_ppm))
 
 
-def refusal(account: Account, order: PlaceOrder, market: Quoted, lock: Lock) -> Reason | None:
-    """Why the order is refused, if it is."""
+def refusal(
+    account: Account, order: PlaceOrder, market: Quoted, lock: Lock, *, now_ms: int
+) -> Reason | None:
+    """Why the order is refused at log time `now_ms`, if it is."""
     return (
         _shape_refusal(order, market.terms)
+        or _life_refusal(order, now_ms)
         or _value_refusal(order, market)
         or _account_refusal(account, order)
         or _funds_refusal(account, lock)
@@ -93,6 +108,16 @@ def _shape_refusal(order: PlaceOrder, terms: MarketTerms) -> Reason | None:
         if order.price_e8 % terms.tick_e8:
             return Reason.TICK_SIZE
     return Reason.LOT_SIZE if order.quantity_e8 % terms.lot_e8 else None
+
+
+def _life_refusal(order: PlaceOrder, now_ms: int) -> Reason | None:
+    time_in_force = time_in_force_of(order)
+    if order.post_only and time_in_force not in _RESTING:
+        return Reason.INVALID_TIME_IN_FORCE
+    if time_in_force is not TimeInForce.GTD:
+        return None if order.expires_at_ms is None else Reason.INVALID_EXPIRY
+    is_sane = order.expires_at_ms is not None and 0 < order.expires_at_ms - now_ms <= LIFE_MAX_MS
+    return None if is_sane else Reason.INVALID_EXPIRY
 
 
 def _value_refusal(order: PlaceOrder, market: Quoted) -> Reason | None:

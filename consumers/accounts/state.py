@@ -9,7 +9,7 @@ from schemas.accounts import CASH, CollarSet, Holding, MarketTerms, Order
 HOUSE_PREFIX: Final = "house:"
 MARKET_PREFIX: Final = "market:"
 FINAL_ORDERS_MAX: Final = 100
-_DAY_MS: Final = 86_400_000
+DAY_MS: Final = 86_400_000
 
 
 class DayTotal(msgspec.Struct, frozen=True, gc=False):
@@ -20,12 +20,12 @@ class DayTotal(msgspec.Struct, frozen=True, gc=False):
 
     def at(self, time_ms: int) -> int:
         """The total so far of the day of `time_ms`, in 1e-8 USD."""
-        return self.total_e8 if self.day == time_ms // _DAY_MS else 0
+        return self.total_e8 if self.day == time_ms // DAY_MS else 0
 
     @classmethod
     def of(cls, time_ms: int, total_e8: int) -> "DayTotal":
         """The total of the day of `time_ms`."""
-        return cls(time_ms // _DAY_MS, total_e8)
+        return cls(time_ms // DAY_MS, total_e8)
 
 
 class Account(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):

@@ -13,7 +13,10 @@ from schemas.markets import Quote, Rules
 
 
 class Resting(msgspec.Struct, kw_only=True, gc=False):
-    """An order in the book; `leaves_e8` is what of its quantity is still open."""
+    """An order in the book; `leaves_e8` is what of its quantity is still open.
+
+    From log time `expires_at_ms` on it is over, though it may lie here until a tick ends it.
+    """
 
     order_id: str
     account_id: str
@@ -22,11 +25,17 @@ class Resting(msgspec.Struct, kw_only=True, gc=False):
     quantity_e8: int
     leaves_e8: int
     time_in_force: TimeInForce
+    expires_at_ms: int | None = None
+    post_only: bool = False
 
     @property
     def cum_quantity_e8(self) -> int:
         """What has traded so far (FIX 14)."""
         return self.quantity_e8 - self.leaves_e8
+
+    def is_over(self, now_ms: int) -> bool:
+        """Whether its time has come at log time `now_ms`."""
+        return self.expires_at_ms is not None and self.expires_at_ms <= now_ms
 
 
 Queue = OrderedDict[str, Resting]
@@ -77,6 +86,34 @@ class Ladder:
             yield from self.levels[rank].values()
 
 
+class Expiries:
+    """The orders that end by themselves, by time and then id, so that a restored book agrees."""
+
+    __slots__ = ("_due",)
+
+    def __init__(self) -> None:
+        self._due: MutableMapping[tuple[int, str], None] = SortedDict()
+
+    def add(self, expires_at_ms: int, order_id: str) -> None:
+        """Note when an order ends."""
+        self._due[expires_at_ms, order_id] = None
+
+    def remove(self, expires_at_ms: int, order_id: str) -> None:
+        """Forget an order that left."""
+        del self._due[expires_at_ms, order_id]
+
+    def __iter__(self) -> Iterator[tuple[int, str]]:
+        """All of them, as (time, order id)."""
+        return iter(self._due)
+
+    def due(self, now_ms: int) -> Iterator[str]:
+        """The ids of those that are over at log time `now_ms`, first ended first."""
+        for expires_at_ms, order_id in self._due:
+            if expires_at_ms > now_ms:
+                return
+            yield order_id
+
+
 class Collar(NamedTuple):
     """The last price that accounts were told, and when (log time)."""
 
@@ -104,14 +141,19 @@ class Book:
         default_factory=lambda: {Side.BUY: Ladder(Side.BUY), Side.SELL: Ladder(Side.SELL)}
     )
     orders: dict[str, Resting] = field(default_factory=dict[str, Resting])
+    expiries: Expiries = field(default_factory=Expiries)
 
     def add(self, order: Resting) -> None:
         """Rest an order."""
         self.orders[order.order_id] = order
         self.ladders[order.side].add(order)
+        if order.expires_at_ms is not None:
+            self.expiries.add(order.expires_at_ms, order.order_id)
 
     def remove(self, order_id: str) -> None:
         """Take an order out of the book, if it is there."""
         order = self.orders.pop(order_id, None)
         if order is not None:
             self.ladders[order.side].remove(order)
+            if order.expires_at_ms is not None:
+                self.expiries.remove(order.expires_at_ms, order_id)

@@ -1,10 +1,12 @@
 """What a market decides: pure functions from a book and a command to events."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Final
 
-from consumers.markets.book import Book, Collar
+from consumers.markets.book import Book, Collar, Resting
 from consumers.markets.matching import (
+    EXPIRIES_MAX,
     FILLS_MAX,
     OPPOSITE,
     Fill,
@@ -95,10 +97,20 @@ def submit(state: Markets, order: SubmitOrder, cause: Cause) -> Sequence[Message
         return (_ended(order, EndReason.REJECTED, 0, Reason.MARKET_HALTED),)
     if order.deadline_ms is not None and cause.time_ms > order.deadline_ms:
         return (_ended(order, EndReason.EXPIRED, 0, Reason.DEADLINE),)
+    if order.expires_at_ms is not None and cause.time_ms >= order.expires_at_ms:
+        return (_ended(order, EndReason.EXPIRED, 0, Reason.EXPIRED),)
+    return _matched(book, order, cause)
+
+
+def _matched(book: Book, order: SubmitOrder, cause: Cause) -> Sequence[Message]:
+    """Those on its way whose time has come end, then it trades, then it rests or ends."""
     swept = sweep(book, order, now_ms=cause.time_ms)
+    if order.post_only and swept.fills:
+        return (_ended(order, EndReason.EXPIRED, 0, Reason.POST_ONLY),)
     if order.time_in_force is TimeInForce.FOK and swept.leaves_e8:
         return (_killed(order, swept.stop),)
-    return (*_taken(book, order, swept.fills, cause), _remainder(order, swept))
+    over = [_over(book, each) for each in swept.over]
+    return (*over, *_taken(book, order, swept.fills, cause), _remainder(order, swept))
 
 
 def _killed(order: SubmitOrder, stop: Stop) -> OrderEnded:
@@ -128,6 +140,8 @@ def _remainder(order: SubmitOrder, swept: Sweep) -> Message:
             quantity_e8=order.quantity_e8,
             leaves_e8=swept.leaves_e8,
             time_in_force=order.time_in_force,
+            expires_at_ms=order.expires_at_ms,
+            post_only=order.post_only,
         )
     return _ended(order, EndReason.EXPIRED, cum_e8, _shortage(order, swept.stop))
 
@@ -166,6 +180,18 @@ def cancel(book: Book | None, command: CancelRestingOrder) -> Message:
         end=EndReason.CANCELED,
         cum_quantity_e8=resting.cum_quantity_e8,
         reason=Reason.CANCELED_BY_USER,
+    )
+
+
+def _over(book: Book, resting: Resting) -> OrderEnded:
+    return OrderEnded(
+        symbol=book.symbol,
+        account_id=resting.account_id,
+        order_id=resting.order_id,
+        end=EndReason.EXPIRED,
+        cum_quantity_e8=resting.cum_quantity_e8,
+        reason=Reason.EXPIRED,
+        answers_cause=False,
     )
 
 
@@ -243,7 +269,7 @@ def _crossings(
     trades of the command and ends where they must.
     """
     for side, house in houses:
-        for fill in crossed(book, OPPOSITE[side], house):
+        for fill in crossed(book, OPPOSITE[side], house, now_ms=cause.time_ms):
             n = next(numbers, None)
             if n is None:
                 return
@@ -326,9 +352,15 @@ def _collar(symbol: str, rules: Rules, last_e8: int) -> CollarMoved:
 
 
 def tick(state: Markets, cause: Cause) -> Sequence[Message]:
-    """Go on with crossings that a quote left over; at least say that time passed."""
+    """End orders whose time has come, and go on with crossings that a quote left over.
+
+    Both are bounded; the next tick goes on. At least it says that time passed.
+    """
     numbers = iter(range(FILLS_MAX))
     events: list[Message] = []
+    for _, book in sorted(state.books.items()):
+        due = islice(book.expiries.due(cause.time_ms), EXPIRIES_MAX - len(events))
+        events += [_over(book, book.orders[order_id]) for order_id in due]
     for _, book in sorted(state.books.items()):
         if book.is_open:
             events += _crossings(book, _house_offers(book, cause), cause, numbers)

@@ -76,6 +76,8 @@ def _resting(event: OrderRested) -> Resting:
         quantity_e8=event.quantity_e8,
         leaves_e8=event.leaves_e8,
         time_in_force=event.time_in_force,
+        expires_at_ms=event.expires_at_ms,
+        post_only=event.post_only,
     )
 
 

@@ -41,6 +41,12 @@ def _problems(book: Book) -> dict[str, bool]:
         ),
         "the index differs from the levels": book.orders != {o.order_id: o for o in resting}
         or len(book.orders) != len(resting),
+        "what ends by itself differs from the index": sorted(book.expiries)
+        != sorted(
+            (each.expires_at_ms, each.order_id)
+            for each in resting
+            if each.expires_at_ms is not None
+        ),
         "resting orders cross": bool(bids and asks) and bids[0].price_e8 >= asks[0].price_e8,
         "the house sold more than it offered": min(book.house_e8.values()) < 0,
     }

@@ -14,6 +14,8 @@ from schemas.markets import Quote, Rules, SubmitOrder
 
 FILLS_MAX: Final = 500
 """Fills in one decision (W4): a sweep is never split over two."""
+EXPIRIES_MAX: Final = 500
+"""Orders whose time has come that one decision ends."""
 OPPOSITE: Final = {Side.BUY: Side.SELL, Side.SELL: Side.BUY}
 
 
@@ -35,9 +37,10 @@ class Stop(Enum):
 
 
 class Sweep(NamedTuple):
-    """What an incoming order meets."""
+    """What an incoming order meets; `over` are those on its way whose time has come."""
 
     fills: list[Fill]
+    over: list[Resting]
     leaves_e8: int
     stop: Stop
 
@@ -52,6 +55,7 @@ def worst_price(order: SubmitOrder) -> int:
 def sweep(book: Book, order: SubmitOrder, *, now_ms: int) -> Sweep:
     """Match an incoming order as far as its price, its quantity and `FILLS_MAX` go."""
     fills: list[Fill] = []
+    over: list[Resting] = []
     leaves_e8 = order.quantity_e8
     ladder = book.ladders[OPPOSITE[order.side]]
     rank_max = ladder.rank(worst_price(order))
@@ -59,13 +63,17 @@ def sweep(book: Book, order: SubmitOrder, *, now_ms: int) -> Sweep:
         if not leaves_e8:
             break
         if ladder.rank(offer.price_e8) > rank_max:
-            return Sweep(fills, leaves_e8, Stop.PRICE)
-        if len(fills) == FILLS_MAX:
-            return Sweep(fills, leaves_e8, Stop.FILLS)
+            return Sweep(fills, over, leaves_e8, Stop.PRICE)
+        if len(fills) == FILLS_MAX or len(over) == EXPIRIES_MAX:
+            return Sweep(fills, over, leaves_e8, Stop.FILLS)
+        resting = offer.resting
+        if resting is not None and resting.is_over(now_ms):
+            over.append(resting)
+            continue
         quantity_e8 = min(leaves_e8, offer.quantity_e8)
         fills.append(offer._replace(quantity_e8=quantity_e8))
         leaves_e8 -= quantity_e8
-    return Sweep(fills, leaves_e8, Stop.EMPTY if leaves_e8 else Stop.FILLED)
+    return Sweep(fills, over, leaves_e8, Stop.EMPTY if leaves_e8 else Stop.FILLED)
 
 
 def offers(book: Book, side: Side, *, now_ms: int) -> Iterator[Fill]:
@@ -106,14 +114,19 @@ def offered_sizes(quote: Quote, rules: Rules) -> dict[Side, int]:
     }
 
 
-def crossed(book: Book, side: Side, house: Fill, *, fills_max: int = FILLS_MAX) -> Iterator[Fill]:
+def crossed(
+    book: Book, side: Side, house: Fill, *, now_ms: int, fills_max: int = FILLS_MAX
+) -> Iterator[Fill]:
     """The resting orders of a side that the house's opposite price reaches, at their own price."""
     ladder = book.ladders[side]
     rank_max = ladder.rank(house.price_e8)
-    left_e8 = house.quantity_e8
-    for count, order in enumerate(ladder):
+    left_e8, count = house.quantity_e8, 0
+    for order in ladder:
         if not left_e8 or count == fills_max or ladder.rank(order.price_e8) > rank_max:
             return
+        if order.is_over(now_ms):
+            continue
         quantity_e8 = min(left_e8, order.leaves_e8)
         yield Fill(order.price_e8, quantity_e8, order)
         left_e8 -= quantity_e8
+        count += 1

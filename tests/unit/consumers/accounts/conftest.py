@@ -150,6 +150,7 @@ class Desk:
         order_type: OrderType | None = None,
         time_in_force: TimeInForce = TimeInForce.GTC,
         client_order_id: str | None = None,
+        **more: Field,
     ) -> Event:
         """A limit order at `price`, or a market order without."""
         if order_type is None:
@@ -164,6 +165,7 @@ class Desk:
                 price_e8=parse_e8(price) if price else None,
                 time_in_force=time_in_force,
                 client_order_id=client_order_id,
+                **more,
             )
         )
 

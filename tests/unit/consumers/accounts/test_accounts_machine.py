@@ -96,8 +96,12 @@ class Exchange(RuleBasedStateMachine):
         quantity_e8=quantities,
         price_e8=st.none() | prices,
         client_order_id=st.none() | st.sampled_from(["x", "y"]),
+        post_only=st.booleans(),
+        lives_ms=st.none() | st.sampled_from([-1, 1, 10_000]),
     )
-    def place_anything(self, trader: str, **fields: Field) -> None:
+    def place_anything(self, trader: str, *, lives_ms: int | None, **fields: Field) -> None:
+        if lives_ms is not None:
+            fields["expires_at_ms"] = self.desk.time_ms + lives_ms
         self._place(trader, **fields)
 
     @rule(

@@ -30,7 +30,15 @@ def test_an_accepted_order_goes_to_its_market_with_its_deadline(
     desk: Desk, time_in_force: TimeInForce
 ) -> None:
     desk.deposit("1000")
-    event = desk.place(Side.BUY, "2", "100", time_in_force=time_in_force)
+    is_gtd = time_in_force is TimeInForce.GTD
+    event = desk.place(
+        Side.BUY,
+        "2",
+        "100",
+        time_in_force=time_in_force,
+        expires_at_ms=desk.time_ms + 60_000 if is_gtd else None,
+        post_only=is_gtd,
+    )
     (outgoing,) = sent(desk)
     order = event.order
     assert (outgoing.topic, outgoing.key) == ("markets.commands", "BTC-USD")
@@ -45,6 +53,8 @@ def test_an_accepted_order_goes_to_its_market_with_its_deadline(
         price_e8=order.price_e8,
         protection_price_e8=order.price_e8,
         deadline_ms=event.deadline_ms,
+        expires_at_ms=order.expires_at_ms,
+        post_only=is_gtd,
     )
     assert outgoing.message.TYPE in COMMANDS.types
 
@@ -73,7 +83,8 @@ def test_the_reply_goes_with_an_order_that_is_answered_at_its_end(
     desk: Desk, price: str | None, time_in_force: TimeInForce, *, waits: bool
 ) -> None:
     desk.deposit("1000")
-    event = desk.place(Side.BUY, "2", price, time_in_force=time_in_force)
+    ends_ms = desk.time_ms + 60_000 if time_in_force is TimeInForce.GTD else None
+    event = desk.place(Side.BUY, "2", price, time_in_force=time_in_force, expires_at_ms=ends_ms)
     assert sent(desk)[0].carries_reply is waits
     assert answered(desk, event) is not waits
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from consumers.accounts.rules import OPEN_ORDERS_MAX
-from consumers.accounts.state import FINAL_ORDERS_MAX
+from consumers.accounts.rules import LIFE_MAX_MS, OPEN_ORDERS_MAX
+from consumers.accounts.state import DAY_MS, FINAL_ORDERS_MAX
 from schemas.accounts import (
     EndReason,
     OrderAccepted,
@@ -80,12 +80,81 @@ def test_a_sell_locks_the_quantity_it_may_deliver(desk: Desk) -> None:
     assert desk.held("BTC") == (6 * E8, 4 * E8)
 
 
-@pytest.mark.parametrize("time_in_force", [TimeInForce.FOK, TimeInForce.DAY, TimeInForce.GTD])
+@pytest.mark.parametrize("time_in_force", [TimeInForce.FOK, TimeInForce.IOC, TimeInForce.DAY])
 def test_a_limit_order_keeps_its_time_in_force(desk: Desk, time_in_force: TimeInForce) -> None:
     desk.deposit("1000")
     assert desk.place(BUY, "1", "9", time_in_force=time_in_force).order.time_in_force is (
         time_in_force
     )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "got"),
+    [
+        (TimeInForce.GTC, TimeInForce.IOC),
+        (TimeInForce.DAY, TimeInForce.IOC),
+        (TimeInForce.FOK, TimeInForce.FOK),
+    ],
+)
+def test_a_market_order_never_rests(desk: Desk, wanted: TimeInForce, got: TimeInForce) -> None:
+    desk.deposit("1000")
+    order = desk.place(BUY, "1", time_in_force=wanted).order
+    assert (order.time_in_force, order.expires_at_ms) == (got, None)
+
+
+@pytest.mark.parametrize("ms_of_day", [0, 1, DAY_MS - 1])
+def test_a_day_order_ends_at_the_next_midnight_utc(desk: Desk, ms_of_day: int) -> None:
+    desk.deposit("1000")
+    desk.time_ms = 20_000 * DAY_MS + ms_of_day
+    desk.quote("100")
+    order = desk.place(BUY, "1", "100", time_in_force=TimeInForce.DAY).order
+    assert order.expires_at_ms == 20_001 * DAY_MS
+
+
+@pytest.mark.parametrize("lives_ms", [1, LIFE_MAX_MS])
+def test_a_gtd_order_ends_when_it_says(desk: Desk, lives_ms: int) -> None:
+    desk.deposit("1000")
+    event = desk.place(
+        BUY, "1", "100", time_in_force=TimeInForce.GTD, expires_at_ms=desk.time_ms + lives_ms
+    )
+    assert isinstance(event, OrderAccepted)
+    assert event.order.expires_at_ms == desk.time_ms + lives_ms
+
+
+@pytest.mark.parametrize("lives_ms", [None, 0, -1, LIFE_MAX_MS + 1])
+def test_a_gtd_order_must_end_within_a_year_from_now(desk: Desk, lives_ms: int | None) -> None:
+    desk.deposit("1000")
+    ends_ms = None if lives_ms is None else desk.time_ms + lives_ms
+    event = desk.place(BUY, "1", "100", time_in_force=TimeInForce.GTD, expires_at_ms=ends_ms)
+    assert_refused(desk, event, Reason.INVALID_EXPIRY)
+
+
+@pytest.mark.parametrize("price", [None, "100"])
+@pytest.mark.parametrize("time_in_force", set(TimeInForce) - {TimeInForce.GTD})
+def test_no_other_order_says_when_it_ends(
+    desk: Desk, price: str | None, time_in_force: TimeInForce
+) -> None:
+    desk.deposit("1000")
+    ends_ms = desk.time_ms + 1
+    event = desk.place(BUY, "1", price, time_in_force=time_in_force, expires_at_ms=ends_ms)
+    assert_refused(desk, event, Reason.INVALID_EXPIRY)
+
+
+@pytest.mark.parametrize(
+    ("price", "time_in_force"),
+    [(None, TimeInForce.GTC), ("100", TimeInForce.IOC), ("100", TimeInForce.FOK)],
+)
+def test_what_never_rests_cannot_be_post_only(
+    desk: Desk, price: str | None, time_in_force: TimeInForce
+) -> None:
+    desk.deposit("1000")
+    event = desk.place(BUY, "1", price, time_in_force=time_in_force, post_only=True)
+    assert_refused(desk, event, Reason.INVALID_TIME_IN_FORCE)
+
+
+def test_a_limit_order_may_be_post_only(desk: Desk) -> None:
+    desk.deposit("1000")
+    assert desk.place(BUY, "1", "100", post_only=True).order.post_only
 
 
 def test_an_order_carries_the_commands_id_deadline_and_derived_id(desk: Desk) -> None:

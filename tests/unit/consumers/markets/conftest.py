@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from consumers.markets.context import MarketsContext
@@ -85,6 +87,7 @@ class Partition:
         account_id: str | None = None,
         deadline_ms: int | None = None,
         symbol: str = "BTC-USD",
+        **more: Any,
     ) -> list[Message]:
         edge = price if price is not None else protection
         assert edge is not None
@@ -100,6 +103,7 @@ class Partition:
                 price_e8=None if price is None else round(price * E8),
                 protection_price_e8=round(edge * E8),
                 deadline_ms=deadline_ms,
+                **more,
             )
         )
 

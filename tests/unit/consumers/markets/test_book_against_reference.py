@@ -32,6 +32,8 @@ WISHES = st.lists(
         st.integers(1, 6),
         st.sampled_from([*TimeInForce, TimeInForce.GTC, TimeInForce.GTC]),
         st.sampled_from([False, False, True]),
+        st.sampled_from([1, 2_500, 10_000]),
+        st.sampled_from([False, False, True]),
     ),
     min_size=1,
     max_size=6,
@@ -51,6 +53,8 @@ class Order:
     quantity: int
     is_market: bool
     tif: TimeInForce
+    expires_ms: int | None = None
+    post_only: bool = False
     leaves: int = 0
 
 
@@ -63,6 +67,13 @@ class Reference:
     prices: dict[Side, int] = field(default_factory=lambda: {BUY: 0, SELL: 0})
     quoted_ms: int = 0
     is_open: bool = True
+    over: set[str] = field(default_factory=set[str])
+
+    def pass_time(self, now_ms: int) -> None:
+        """Whatever is over is gone, whether a tick came or not."""
+        over = [each for each in self.resting if (each.expires_ms or now_ms + 1) <= now_ms]
+        self.over.update(each.order_id for each in over)
+        self.resting = [each for each in self.resting if each not in over]
 
     def best(self, side: Side, now_ms: int) -> tuple[int, Order | None] | None:
         """The best price on a side and whose it is; the house comes after all at its price."""
@@ -82,6 +93,9 @@ class Reference:
     def submit(self, order: Order, now_ms: int) -> tuple[list[Trade], EndReason | None]:
         if not self.is_open:
             return [], EndReason.REJECTED
+        sign, best = (1 if order.side is BUY else -1), self.best(OTHER[order.side], now_ms)
+        if order.post_only and best and sign * best[0] <= sign * order.limit:
+            return [], EndReason.EXPIRED
         before = [(each, each.leaves) for each in self.resting], dict(self.left)
         order.leaves = order.quantity
         trades: list[Trade] = []
@@ -148,6 +162,7 @@ class Comparison(RuleBasedStateMachine):
         self.orders: dict[str, Order] = {}
         self.traded: Counter[str] = Counter()
         self.ended: dict[str, OrderEnded] = {}
+        self.takers: set[str] = set()
 
     @rule(
         bid=PRICES,
@@ -164,11 +179,14 @@ class Comparison(RuleBasedStateMachine):
         assert self.observed(events) == expected
 
     @rule(wishes=WISHES)
-    def submit(self, wishes: list[tuple[Side, int, int, TimeInForce, bool]]) -> None:
-        for side, price, quantity, tif, is_market in wishes:
+    def submit(self, wishes: list[tuple[Any, ...]]) -> None:
+        for side, price, quantity, tif, is_market, lives_ms, post_only in wishes:
             order_id = f"o{len(self.orders)}"
-            self.orders[order_id] = Order(order_id, side, price, quantity, is_market, tif)
-            self.submit_one(self.orders[order_id])
+            self.orders[order_id] = order = Order(order_id, side, price, quantity, is_market, tif)
+            order.post_only = post_only and not is_market and tif in RESTING_TIFS
+            if tif in (TimeInForce.DAY, TimeInForce.GTD) and not is_market:
+                order.expires_ms = self.market.now_ms + lives_ms
+            self.submit_one(order)
 
     def submit_one(self, order: Order) -> None:
         expected, end = self.reference.submit(order, self.market.now_ms)
@@ -179,6 +197,8 @@ class Comparison(RuleBasedStateMachine):
             None if order.is_market else order.limit,
             protection=order.limit,
             tif=order.tif,
+            expires_at_ms=order.expires_ms,
+            post_only=order.post_only,
         )
         assert self.observed(events) == expected
         if end is None:
@@ -198,7 +218,7 @@ class Comparison(RuleBasedStateMachine):
         if rests:
             self.reference.resting.remove(rests[0])
             assert self.ended[order_id].end is EndReason.CANCELED
-        else:
+        elif order_id not in self.reference.over:
             assert [each.TYPE for each in events] == ["markets.cancel-refused.v1"]
             assert events[0].reason is Reason.ORDER_FINAL
 
@@ -212,8 +232,13 @@ class Comparison(RuleBasedStateMachine):
     @rule(passed_ms=st.sampled_from([1, 2_500, 5_001]))
     def time_passes(self, passed_ms: int) -> None:
         self.market.now_ms += passed_ms
+        self.reference.pass_time(self.market.now_ms)
+
+    @rule()
+    def tick(self) -> None:
         expected = self.reference.cross(self.market.now_ms)
         assert self.observed(self.market.tick()) == expected
+        assert self.reference.over <= set(self.ended)
 
     @rule()
     def restart_from_a_snapshot(self) -> None:
@@ -248,15 +273,21 @@ class Comparison(RuleBasedStateMachine):
             assert price <= order.limit if order.side is BUY else price >= order.limit
             assert party.cum_quantity_e8 == self.traded[party.order_id] * E8
             assert party.cum_quantity_e8 + party.leaves_e8 == order.quantity * E8
+        self.takers.add(trade.taker.order_id or HOUSE)
         names = (trade.maker.order_id or HOUSE, trade.taker.order_id or HOUSE)
         return (*names, price, quantity)
 
     @invariant()
     def every_order_rests_or_has_ended(self) -> None:
         resting = {each.order_id for each in self.reference.resting}
-        assert set(self.market.state.books["BTC-USD"].orders) == resting
+        over = self.reference.over - set(self.ended)
+        assert set(self.market.state.books["BTC-USD"].orders) == resting | over
         assert resting.isdisjoint(self.ended)
-        assert resting | set(self.ended) == set(self.orders)
+        assert resting | over | set(self.ended) == set(self.orders)
+
+    @invariant()
+    def post_only_orders_never_take(self) -> None:
+        assert not self.takers & {each for each, order in self.orders.items() if order.post_only}
 
     @invariant()
     def fok_orders_traded_whole_or_not_at_all(self) -> None:

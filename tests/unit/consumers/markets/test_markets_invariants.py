@@ -45,6 +45,10 @@ def _not_in_the_index(book: Book) -> None:
     book.orders.pop("bid")
 
 
+def _not_among_those_that_end(book: Book) -> None:
+    book.expiries.remove(2_000, "bid")
+
+
 def _house_oversold(book: Book) -> None:
     book.house_e8[Side.SELL] = -1
 
@@ -59,11 +63,12 @@ def _house_oversold(book: Book) -> None:
         _nothing_left,
         _more_than_it_came_with,
         _not_in_the_index,
+        _not_among_those_that_end,
         _house_oversold,
     ],
 )
 def test_a_book_that_contradicts_itself_is_noticed(market: Market, spoil: Spoil) -> None:
-    market.order("bid", Side.BUY, 1, 98)
+    market.order("bid", Side.BUY, 1, 98, expires_at_ms=2_000)
     market.order("ask", Side.SELL, 1, 102)
     check(market.state)
     spoil(market.state.books["BTC-USD"])

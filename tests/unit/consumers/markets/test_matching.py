@@ -3,7 +3,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from consumers.markets.matching import FILLS_MAX
+from consumers.markets.matching import EXPIRIES_MAX, FILLS_MAX
 from runtime.errors import Halted
 from schemas.accounts import EndReason, Reason, Side, TimeInForce
 from schemas.codec import Message
@@ -119,6 +119,93 @@ def test_a_fok_order_fills_whole_or_not_at_all(market: Market) -> None:
     assert events == [e for e in events if isinstance(e, OrderEnded)]
     assert ends(events) == [("o1", EndReason.EXPIRED, Reason.NO_LIQUIDITY, 0)]
     assert ends(market.order("o2", BUY, 10, 101, tif=fok)) == [("o2", EndReason.FILLED, None, 10)]
+
+
+def test_a_fok_market_order_fills_whole_or_not_at_all(market: Market) -> None:
+    events = market.order("o1", BUY, 11, protection=102, tif=TimeInForce.FOK)
+    assert ends(events) == [("o1", EndReason.EXPIRED, Reason.NO_LIQUIDITY, 0)]
+    assert not trades(events)
+
+
+def test_an_order_whose_time_has_come_before_it_arrives_ends_unfilled(market: Market) -> None:
+    last_moment = market.order("o1", BUY, 1, 101, expires_at_ms=market.now_ms + 1)
+    assert ends(last_moment) == [("o1", EndReason.FILLED, None, 1)]
+    events = market.order("o2", BUY, 1, 101, expires_at_ms=market.now_ms)
+    assert ends(events) == [("o2", EndReason.EXPIRED, Reason.EXPIRED, 0)]
+    assert not trades(events)
+
+
+def test_a_tick_ends_the_orders_whose_time_has_come_first_ended_first(market: Market) -> None:
+    gtd, now_ms = TimeInForce.GTD, market.now_ms
+    market.order("late", BUY, 1, 98, tif=gtd, expires_at_ms=now_ms + 20)
+    market.order("soon", BUY, 12, 101, tif=gtd, expires_at_ms=now_ms + 10)
+    market.order("never", BUY, 1, 98)
+    market.now_ms = now_ms + 9
+    assert ends(market.tick()) == []
+    market.now_ms = now_ms + 20
+    assert ends(market.tick()) == [
+        ("soon", EndReason.EXPIRED, Reason.EXPIRED, 10),
+        ("late", EndReason.EXPIRED, Reason.EXPIRED, 0),
+    ]
+    assert list(market.state.books["BTC-USD"].orders) == ["never"]
+
+
+def test_time_passes_while_a_market_is_halted(market: Market) -> None:
+    market.order("o1", BUY, 1, 98, tif=TimeInForce.DAY, expires_at_ms=market.now_ms + 1)
+    market.handle(HaltMarket(symbol="BTC-USD"))
+    market.now_ms += 1
+    assert ends(market.tick()) == [("o1", EndReason.EXPIRED, Reason.EXPIRED, 0)]
+
+
+def test_an_end_by_the_clock_answers_nobody(market: Market) -> None:
+    market.order("o1", BUY, 1, 98, tif=TimeInForce.DAY, expires_at_ms=market.now_ms + 1)
+    market.now_ms += 1
+    assert [each.answers_cause for each in market.tick()] == [False]
+
+
+def test_a_tick_ends_500_orders_at_most_and_the_next_goes_on(market: Market) -> None:
+    for n in range(EXPIRIES_MAX + 3):
+        market.order(f"o{n}", BUY, 1, 98, expires_at_ms=market.now_ms + 1)
+    market.now_ms += 1
+    assert len(ends(market.tick())) == EXPIRIES_MAX
+    assert len(ends(market.tick())) == 3
+    assert [each.TYPE for each in market.tick()] == ["markets.clock-ticked.v1"]
+
+
+def test_nobody_trades_with_an_order_whose_time_has_come(market: Market) -> None:
+    market.order("over", SELL, 1, 100, expires_at_ms=market.now_ms + 1)
+    market.order("open", SELL, 1, 100)
+    market.now_ms += 1
+    events = market.order("o3", BUY, 1, 100)
+    assert trades(events) == [("open", "o3", 100, 1)]
+    assert ends(events)[0] == ("over", EndReason.EXPIRED, Reason.EXPIRED, 0)
+
+
+def test_the_house_takes_no_order_whose_time_has_come(market: Market) -> None:
+    market.order("over", BUY, 1, 98, expires_at_ms=market.now_ms + 1)
+    market.now_ms += 1
+    assert trades(market.quote(96, 97)) == []
+
+
+def test_a_sweep_ends_500_orders_whose_time_has_come_at_most(market: Market) -> None:
+    for n in range(EXPIRIES_MAX + 1):
+        market.order(f"m{n}", SELL, 1, 100, expires_at_ms=market.now_ms + 1)
+    market.now_ms += 1
+    events = market.order("o1", BUY, 1, 100)
+    assert len(events) == EXPIRIES_MAX + 1
+    assert ends(events)[-1] == ("o1", EndReason.EXPIRED, Reason.FILL_LIMIT, 0)
+
+
+def test_a_post_only_order_that_would_trade_ends_and_nothing_is_traded(market: Market) -> None:
+    events = market.order("o1", BUY, 1, 101, post_only=True)
+    assert ends(events) == [("o1", EndReason.EXPIRED, Reason.POST_ONLY, 0)]
+    assert not trades(events)
+    assert events[0].answers_cause
+
+
+def test_a_post_only_order_that_would_not_trade_rests_and_makes(market: Market) -> None:
+    assert isinstance(market.order("o1", BUY, 1, 100, post_only=True)[-1], OrderRested)
+    assert trades(market.order("o2", SELL, 1, 100)) == [("o1", "o2", 100, 1)]
 
 
 def test_an_order_that_comes_after_its_deadline_ends_unfilled(market: Market) -> None:
