@@ -228,6 +228,31 @@ class CancelOrder(Message):
     order_id: str
 
 
+class CancelAllOrders(Message):
+    """Ask the markets to take every open order out of their books, or those of one asset."""
+
+    TYPE: ClassVar[str] = "accounts.cancel-all-orders.v1"
+    account_id: ClientAccount
+    asset: str | None = None
+
+
+# --- facts from accounts itself ----------------------------------------------------------------
+
+
+class ContinueCancelAll(Message):
+    """Go on with the open orders numbered after `after_number` up to `until_number`.
+
+    `order_ids` are those whose cancel went out before.
+    """
+
+    TYPE: ClassVar[str] = "accounts.continue-cancel-all.v1"
+    account_id: str
+    asset: str | None
+    after_number: int
+    until_number: int
+    order_ids: tuple[str, ...]
+
+
 # --- facts from markets ------------------------------------------------------------------------
 
 
@@ -421,6 +446,27 @@ class CancelRequested(Message):
     order: Order
 
 
+class Canceling(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An order whose cancel goes to its market."""
+
+    order_id: str
+    symbol: str
+
+
+class CancelAllRequested(Message):
+    """One step of a cancel of all: the cancels of `orders` go to their markets.
+
+    Each market ends its orders when it gets there. The step without `next` is the last and answers
+    the client; `order_ids` are all whose cancel went out, this step's included.
+    """
+
+    TYPE: ClassVar[str] = "accounts.cancel-all-requested.v1"
+    account_id: str
+    orders: tuple[Canceling, ...]
+    order_ids: tuple[str, ...]
+    next: ContinueCancelAll | None = None
+
+
 class HouseTraded(Message):
     """The house's leg of a trade, on ledger account `house:<symbol>`."""
 
@@ -455,6 +501,8 @@ COMMANDS: Final = Codec(
     WithdrawFunds,
     PlaceOrder,
     CancelOrder,
+    CancelAllOrders,
+    ContinueCancelAll,
     ApplyExecution,
     EndOrder,
     RefuseCancel,
@@ -472,6 +520,7 @@ EVENTS: Final = Codec(
     OrderCanceled,
     OrderExpired,
     CancelRequested,
+    CancelAllRequested,
     HouseTraded,
     CollarSet,
     TermsSet,

@@ -7,15 +7,19 @@ from msgspec.structs import replace
 
 from consumers.accounts import ledger, rules
 from consumers.accounts.settle import ended, executed, house_executed
-from consumers.accounts.state import State
+from consumers.accounts.state import Account, State
 from runtime.errors import Halted
 from schemas.accounts import (
     CASH,
     ApplyExecution,
+    CancelAllOrders,
+    CancelAllRequested,
+    Canceling,
     CancelOrder,
     CancelRequested,
     CollarSet,
     CommandRefused,
+    ContinueCancelAll,
     DepositFunds,
     EndOrder,
     FundsDeposited,
@@ -39,6 +43,8 @@ from schemas.money import E8, PPM
 AMOUNT_MAX_E8: Final = 1_000_000 * E8
 DEPOSITS_PER_DAY_E8: Final = 10_000 * E8
 WITHDRAWALS_PER_DAY_E8: Final = 5_000 * E8
+CANCELS_MAX: Final = 100
+"""Cancels that one step of a cancel of all sends (W4)."""
 _CENT_E8: Final = E8 // 100
 
 
@@ -59,6 +65,8 @@ def decide(state: State, command: Message, cause: Cause) -> Sequence[Message]:
             event = ended(state, command, cause)
         case CancelOrder():
             event = cancel(state, command, cause)
+        case CancelAllOrders() | ContinueCancelAll():
+            event = cancel_all(state, command)
         case DepositFunds():
             event = deposit(state, command, cause)
         case WithdrawFunds():
@@ -172,6 +180,40 @@ def cancel(state: State, command: CancelOrder, cause: Cause) -> CancelRequested 
         command="cancel-order",
         reason=Reason.ORDER_FINAL if is_final else Reason.UNKNOWN_ORDER,
         order_id=command.order_id,
+    )
+
+
+def cancel_all(state: State, command: CancelAllOrders | ContinueCancelAll) -> CancelAllRequested:
+    """Forward the cancels of the next `CANCELS_MAX` open orders, oldest first.
+
+    Orders accepted after the client's command are left alone.
+    """
+    account = state.account(command.account_id)
+    step = _first_step(command, account) if isinstance(command, CancelAllOrders) else command
+    due = [
+        order
+        for order in account.orders.values()
+        if step.after_number < order.number <= step.until_number
+        and step.asset in (None, order.asset)
+    ]
+    now = due[:CANCELS_MAX]
+    order_ids = (*step.order_ids, *(order.order_id for order in now))
+    is_last = len(now) == len(due)
+    return CancelAllRequested(
+        account_id=command.account_id,
+        orders=tuple(Canceling(order_id=each.order_id, symbol=each.symbol) for each in now),
+        order_ids=order_ids,
+        next=None if is_last else replace(step, after_number=now[-1].number, order_ids=order_ids),
+    )
+
+
+def _first_step(command: CancelAllOrders, account: Account) -> ContinueCancelAll:
+    return ContinueCancelAll(
+        account_id=command.account_id,
+        asset=command.asset,
+        after_number=0,
+        until_number=account.number,
+        order_ids=(),
     )
 
 

@@ -2,6 +2,7 @@
 
 from consumers.accounts.state import FINAL_ORDERS_MAX, Account, DayTotal, Market, State
 from schemas.accounts import (
+    CancelAllRequested,
     CancelRequested,
     CollarSet,
     CommandRefused,
@@ -53,7 +54,7 @@ def evolve(state: State, event: Message, cause: Cause) -> None:
             _hold(account, event.holdings)
             account.transactions = event.transactions
             account.withdrawn = DayTotal.of(cause.time_ms, event.day_total_e8)
-        case CommandRefused():
+        case CommandRefused() | CancelAllRequested():
             _account(state, event.account_id)
         case _:
             _learn(state, event, cause)

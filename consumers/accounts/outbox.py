@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from runtime.journal.context import Outgoing
 from schemas.accounts import (
+    CancelAllRequested,
     CancelRequested,
     CollarSet,
     HouseTraded,
@@ -14,11 +15,11 @@ from schemas.accounts import (
 from schemas.codec import Message
 from schemas.envelope import Cause
 from schemas.markets import CancelRestingOrder, SubmitOrder
-from schemas.topics import MARKETS_COMMANDS
+from schemas.topics import ACCOUNTS_COMMANDS, MARKETS_COMMANDS
 
 
 def outbox(event: Message, _cause: Cause) -> Sequence[Outgoing]:
-    """An accepted order and every cancel go to the order's market."""
+    """An accepted order and every cancel go to the order's market, what is left to oneself."""
     match event:
         case OrderAccepted():
             return (_submit(event),)
@@ -29,6 +30,8 @@ def outbox(event: Message, _cause: Cause) -> Sequence[Outgoing]:
                 order_id=event.order.order_id,
             )
             return (Outgoing(MARKETS_COMMANDS, message.symbol, message, carries_reply=True),)
+        case CancelAllRequested():
+            return _cancels(event)
         case _:
             return ()
 
@@ -38,10 +41,24 @@ def answers(event: Message, _cause: Cause) -> bool:
     match event:
         case OrderAccepted():
             return not event.order.ends_at_once
+        case CancelAllRequested():
+            return event.next is None
         case OrderTraded() | HouseTraded() | CancelRequested() | CollarSet() | TermsSet():
             return False
         case _:
             return True
+
+
+def _cancels(event: CancelAllRequested) -> Sequence[Outgoing]:
+    """The markets' answers are the orders' ends; nobody waits for a single one."""
+    cancels = [
+        CancelRestingOrder(symbol=each.symbol, account_id=event.account_id, order_id=each.order_id)
+        for each in event.orders
+    ]
+    sent = [Outgoing(MARKETS_COMMANDS, each.symbol, each) for each in cancels]
+    if event.next is not None:
+        sent.append(Outgoing(ACCOUNTS_COMMANDS, event.account_id, event.next, carries_reply=True))
+    return sent
 
 
 def _submit(event: OrderAccepted) -> Outgoing:

@@ -26,6 +26,14 @@ _ENDS: Final = (
     accounts.OrderExpired.TYPE,
     accounts.OrderRejected.TYPE,
 )
+_TIMES_IN_FORCE: Final = (
+    *([accounts.TimeInForce.GTC] * 3),
+    accounts.TimeInForce.IOC,
+    accounts.TimeInForce.FOK,
+    accounts.TimeInForce.DAY,
+    accounts.TimeInForce.GTD,
+    accounts.TimeInForce.GTD,
+)
 _DAY_MS: Final = 86_400_000
 _LIVES_MS: Final = (-1, *([600_000] * 11))
 
@@ -55,6 +63,7 @@ class Workload:
             (5, self._withdraw),
             (40, self._order),
             (20, self._cancel),
+            (3, self._cancel_all),
             (8, self._register),
             (8, self._sign_in),
             (4, self._profile),
@@ -119,6 +128,7 @@ class Workload:
         account_id = random.choice(self._accounts)
         tick = _TICK_E8[symbol]
         is_limit = random.random() < 0.7
+        time_in_force = random.choice(_TIMES_IN_FORCE if is_limit else _TIMES_IN_FORCE[:5])
         drift = random.choice((0, 0, 0, -60, -5, 5, 60)) * self._prices[symbol] // 10_000
         command = accounts.PlaceOrder(
             account_id=account_id,
@@ -127,15 +137,11 @@ class Workload:
             order_type=accounts.OrderType.LIMIT if is_limit else accounts.OrderType.MARKET,
             quantity_e8=_LOT_E8[symbol] * random.choice((100, 500, 2_345)),
             price_e8=(self._prices[symbol] + drift) // tick * tick if is_limit else None,
-            time_in_force=random.choice(
-                (
-                    accounts.TimeInForce.GTC,
-                    accounts.TimeInForce.GTC,
-                    accounts.TimeInForce.GTC,
-                    accounts.TimeInForce.IOC,
-                    accounts.TimeInForce.FOK,
-                )
-            ),
+            time_in_force=time_in_force,
+            expires_at_ms=self._broker.scheduler.now_ms + random.choice((1, 200, 20_000))
+            if time_in_force is accounts.TimeInForce.GTD
+            else None,
+            post_only=random.random() < 0.1,
         )
         self._send("accounts", account_id, command)
 
@@ -147,6 +153,12 @@ class Workload:
             else (self._accounts[0], "f" * 32)
         )
         command = accounts.CancelOrder(account_id=account_id, order_id=order_id)
+        self._send("accounts", account_id, command)
+
+    def _cancel_all(self) -> None:
+        account_id = self._random.choice(self._accounts)
+        asset = self._random.choice((None, "BTC"))
+        command = accounts.CancelAllOrders(account_id=account_id, asset=asset)
         self._send("accounts", account_id, command)
 
     def _accepted(self) -> list[tuple[str, str]]:
