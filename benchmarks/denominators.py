@@ -114,19 +114,13 @@ async def append_one(settings: Settings, place: Place, value: bytes, count: int)
 
 
 async def transact(
-    client: "DynamoDBClient", streams: Sequence[Sequence[Sequence[dict[str, Any]]]]
-) -> Cost:
-    """Write prepared transactions, those of one stream one after another, streams side by side."""
-    watch = Stopwatch()
-    await asyncio.gather(*(_transact(client, each) for each in streams))
-    return watch.cost(sum(len(items) for each in streams for items in each))
-
-
-async def _transact(
     client: "DynamoDBClient", transactions: Sequence[Sequence[dict[str, Any]]]
-) -> None:
+) -> Cost:
+    """Write prepared transactions one after another."""
+    watch = Stopwatch()
     for items in transactions:
         await client.transact_write_items(TransactItems=items)  # type: ignore[arg-type]
+    return watch.cost(sum(map(len, transactions)))
 
 
 def _producer(settings: Settings) -> AIOKafkaProducer:

@@ -1,7 +1,6 @@
-"""The projectors of a journal against bare TransactWriteItems of the very same requests."""
+"""The projector of a journal against bare TransactWriteItems of the very same requests."""
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -41,27 +40,22 @@ async def project(settings: Settings, journal: Settings, count: int) -> Cost:
         counting = _Counting(client)
         table = DynamoTable(cast("DynamoDBClient", counting), settings, pinned=_PINNED)
         watch = Stopwatch()
-        await asyncio.gather(*(_project(each, table, polls) for each in PROJECTIONS))
+        await _project(table, polls)
         return watch.cost(counting.items)
 
 
 async def transact(settings: Settings, journal: Settings, count: int) -> Cost:
     """Write the requests that `project` sends, into fresh tables."""
     polls = await _polls(journal, count)
-    streams: list[list[list[dict[str, Any]]]] = []
-    for each in PROJECTIONS:
-        recording = _Recording()
-        table = DynamoTable(cast("DynamoDBClient", recording), settings, pinned=_PINNED)
-        await _project(each, table, polls)
-        streams.append(recording.transactions)
+    recording = _Recording()
+    table = DynamoTable(cast("DynamoDBClient", recording), settings, pinned=_PINNED)
+    await _project(table, polls)
     async with _fresh_tables(settings) as client:
-        return await denominators.transact(client, streams)
+        return await denominators.transact(client, recording.transactions)
 
 
-async def _project(
-    projection: Projection, table: DynamoTable, polls: Sequence[Sequence[Record]]
-) -> None:
-    projector = Projector(projection, ACCOUNTS_JOURNAL, 0, table)
+async def _project(table: DynamoTable, polls: Sequence[Sequence[Record]]) -> None:
+    projector = Projector(PROJECTIONS, ACCOUNTS_JOURNAL, 0, table)
     for records in polls:
         await projector.step(records, now_s=monotonic())
 
@@ -78,7 +72,7 @@ async def _polls(journal: Settings, count: int) -> list[Sequence[Record]]:
 
 
 @asynccontextmanager
-async def _fresh_tables(settings: Settings) -> "AsyncIterator[DynamoDBClient]":
+async def _fresh_tables(settings: Settings) -> "AsyncGenerator[DynamoDBClient]":
     async with open_dynamodb(settings) as client:
         await create_tables(
             client, settings, [spec for each in PROJECTIONS for spec in each.tables]

@@ -129,7 +129,7 @@ def projector(bench: Bench) -> Section:
         (
             _cost_table(
                 "Projectors of the accounts journal, per item",
-                {"four projectors": real, "bare TransactWriteItems": bare},
+                {"projector": real, "bare TransactWriteItems": bare},
             ),
         ),
         (

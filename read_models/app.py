@@ -1,11 +1,11 @@
-"""The projectors' process: FastStream batch subscribers that hand journals to projections.
+"""The projectors' process: a FastStream batch subscriber per journal, for all its read models.
 
-Runs every read model, or those named in CNOP_READ_MODELS (a comma list).
+So a record is fetched and decoded once, and the rows that it means for several read models share
+a transaction.
 """
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
@@ -19,19 +19,21 @@ from faststream.kafka.message import FAKE_CONSUMER
 from faststream.kafka.message import KafkaMessage as Received
 
 from runtime.dynamodb import DynamoTable, create_tables, open_dynamodb
+from runtime.lag import read_models_group
 from runtime.projecting import Lanes, RawRecord
 from runtime.projection import Projection
 from runtime.projector import Projector
 from runtime.settings import Settings, settings
 from runtime.table import Table
+from schemas.topics import MARKETS_JOURNAL
 
 READ_MODELS: Final = ("orders", "portfolio", "activity", "commands", "users", "markets")
 _POLL_MS: Final = 15
 """FastStream sleeps as long again when nothing came, so a record is taken after 15 ms at most."""
 _RECORDS_MAX: Final = 2_000
-_REST_S_PER_RECORD: Final = 0.002
-_REST_S_MAX: Final = 0.05
-_REST_S: Final = {"markets": 0.5}
+_REST_S: Final = 0.01
+"""Between polls, so that records share a fetch; below what a lane lingers anyway."""
+_MARKETS_REST_S: Final = 0.5
 """Nobody waits for a price, and a newer one replaces it: most need not be written."""
 
 
@@ -52,7 +54,11 @@ def read_models_app(config: Settings, chosen: Sequence[Projection]) -> FastStrea
         log_level=logging.DEBUG,
     )
     store: list[Table] = []
-    lanes = [_subscribe(broker, config, each, store) for each in chosen]
+    journals = sorted({journal for each in chosen for journal in each.journals})
+    lanes = [
+        _subscribe(broker, config, journal, [e for e in chosen if journal in e.journals], store)
+        for journal in journals
+    ]
 
     @asynccontextmanager
     async def lifespan() -> AsyncGenerator[None]:
@@ -73,23 +79,25 @@ def read_models_app(config: Settings, chosen: Sequence[Projection]) -> FastStrea
     return app
 
 
-def group_of(config: Settings, projection: Projection) -> str:
-    """The consumer group of a read model."""
-    return f"{config.namespace}read-model-{projection.name}"
+def group_of(config: Settings, journal: str) -> str:
+    """The consumer group of a journal's read models."""
+    return config.namespace + read_models_group(journal)
 
 
 def _subscribe(
-    broker: KafkaBroker, config: Settings, projection: Projection, store: Sequence[Table]
+    broker: KafkaBroker,
+    config: Settings,
+    journal: str,
+    chosen: Sequence[Projection],
+    store: Sequence[Table],
 ) -> Lanes:
-    journals = {config.topic(each): each for each in projection.journals}
-
     def projector(place: TopicPartition) -> Projector:
-        return Projector(projection, journals[place.topic], place.partition, store[0])
+        return Projector(chosen, journal, place.partition, store[0])
 
     lanes = Lanes(lambda: subscriber.consumer, projector)
     subscriber = broker.subscriber(
-        *journals,
-        group_id=group_of(config, projection),
+        config.topic(journal),
+        group_id=group_of(config, journal),
         group_instance_id=config.instance,
         batch=True,
         batch_timeout_ms=_POLL_MS,
@@ -99,24 +107,17 @@ def _subscribe(
         listener=lanes,
         parser=_unparsed,
         decoder=_raw,
-        title=f"read-model-{projection.name}",
+        title=read_models_group(journal),
     )
+
+    rest_s = _MARKETS_REST_S if journal == MARKETS_JOURNAL else _REST_S
 
     @subscriber
     async def project(records: Sequence[RawRecord]) -> None:
         lanes.offer(records)
-        await asyncio.sleep(rest_s(projection.name, len(records)))
+        await asyncio.sleep(rest_s)
 
     return lanes
-
-
-def rest_s(name: str, records: int) -> float:
-    """How long a read model polls nothing after so many records, in seconds.
-
-    The busier it is, the longer: more records then share a poll and a transaction, while one that
-    comes alone is projected at once.
-    """
-    return _REST_S.get(name, min(_REST_S_MAX, _REST_S_PER_RECORD * records))
 
 
 async def _unparsed(records: Any) -> Received:  # noqa: ANN401  # FastStream's raw batch
@@ -128,7 +129,4 @@ async def _raw(message: Received) -> Any:  # noqa: ANN401  # FastStream's raw ba
     return message.raw_message
 
 
-app: Final = read_models_app(
-    settings(),
-    projections(filter(None, os.environ.get("CNOP_READ_MODELS", ",".join(READ_MODELS)).split(","))),
-)
+app: Final = read_models_app(settings(), projections(READ_MODELS))

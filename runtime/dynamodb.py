@@ -12,7 +12,17 @@ from botocore.exceptions import BotoCoreError, ClientError
 from runtime.errors import Unavailable
 from runtime.projection import TableSpec
 from runtime.settings import Settings
-from runtime.table import Beyond, Change, ConditionFailed, Put, Row, Span, Where
+from runtime.table import (
+    Beyond,
+    Change,
+    Checkpoint,
+    ConditionFailed,
+    Merge,
+    Put,
+    Row,
+    Span,
+    Where,
+)
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
@@ -120,18 +130,16 @@ class DynamoTable:
         )
 
     async def transact(
-        self, changes: Sequence[Change], *, checkpoint: Put, expected: Row | None
+        self, changes: Sequence[Change], *, checkpoints: Sequence[Checkpoint]
     ) -> None:
-        """Write at most 99 changes and the checkpoint, all or nothing.
+        """Write changes and checkpoints, at most 100 together, all or nothing.
 
         Raises:
             ConditionFailed: another checkpoint is there.
         """
-        names = {each.table for each in changes} | {checkpoint.table}
+        names = {each.table for each in (*changes, *checkpoints)}
         physical = {each: await self._physical(each) for each in names}
-        actions: list[Any] = [
-            {"Put": _checkpoint(checkpoint, expected, physical[checkpoint.table])}
-        ]
+        actions: list[Any] = [_checkpoint(each, physical[each.table]) for each in checkpoints]
         actions += [_action(each, physical[each.table]) for each in changes]
         try:
             await _asked(self._client.transact_write_items(TransactItems=actions))
@@ -370,7 +378,7 @@ def _reaction(error: ClientError) -> Exception:
 
 
 def _canceled(answer: Item, error: ClientError) -> Exception:
-    """Only the first action, the checkpoint, carries a condition."""
+    """Only checkpoints carry conditions."""
     reasons = answer.get("CancellationReasons", ())
     codes = [str(each.get("Code")) for each in reasons]
     if _CHECK_FAILED in codes:
@@ -381,16 +389,35 @@ def _canceled(answer: Item, error: ClientError) -> Exception:
 
 
 def _action(change: Change, table: str) -> Item:
-    if isinstance(change, Put):
-        return {"Put": {"TableName": table, "Item": to_item(change.row)}}
-    return {"Delete": {"TableName": table, "Key": to_item(change.key)}}
+    match change:
+        case Put():
+            return {"Put": {"TableName": table, "Item": to_item(change.row)}}
+        case Merge():
+            return {"Update": {"TableName": table, "Key": to_item(change.key)} | _set(change.row)}
+        case _:
+            return {"Delete": {"TableName": table, "Key": to_item(change.key)}}
 
 
-def _checkpoint(checkpoint: Put, expected: Row | None, table: str) -> Item:
+def _set(row: Row) -> Item:
+    """Names are spelled by number: they may be words that DynamoDB keeps for itself."""
+    return {
+        "UpdateExpression": "SET " + ",".join(f"#{n}=:{n}" for n in range(len(row))),
+        "ExpressionAttributeNames": {f"#{n}": name for n, name in enumerate(row)},
+        "ExpressionAttributeValues": {
+            f":{n}": _to_value(value) for n, value in enumerate(row.values())
+        },
+    }
+
+
+def _checkpoint(checkpoint: Checkpoint, table: str) -> Item:
     put: Item = {"TableName": table, "Item": to_item(checkpoint.row)}
-    if expected is None:
-        return put | _absent(checkpoint.row)
-    return put | _equal(expected, "ConditionExpression", "x")
+    expected = checkpoint.expected
+    condition = (
+        _absent(checkpoint.row)
+        if expected is None
+        else _equal(expected, "ConditionExpression", "x")
+    )
+    return {"Put": put | condition}
 
 
 def _absent(row: Row) -> Item:

@@ -24,15 +24,10 @@ from runtime.settings import Settings
 from schemas.topics import AUTH_REQUESTS, CONTEXTS, TOPICS, Topic, inbox_of
 
 _FETCH_MS: Final = 1_000
-_READ_MODELS: Final = {
-    "users": "users",
-    "orders": "orders",
-    "portfolio": "portfolio",
-    "activity": "activity",
-    "commands": "commands",
-    "markets-read-model": "markets",
-}
-"""Readers of the registry that are read models, and their names."""
+_READ_MODELS: Final = frozenset(
+    {"users", "orders", "portfolio", "activity", "commands", "markets-read-model"}
+)
+"""Readers of the registry that are read models."""
 
 
 class Lag(NamedTuple):
@@ -63,13 +58,15 @@ def expected_groups(topics: Iterable[Topic] = TOPICS) -> frozenset[tuple[str, st
     pairs.add(("auth", AUTH_REQUESTS))
     for topic in topics:
         if topic.name.endswith(".journal"):
-            pairs |= {
-                (f"read-model-{_READ_MODELS[reader]}", topic.name)
-                for reader in topic.readers
-                if reader in _READ_MODELS
-            }
+            if not _READ_MODELS.isdisjoint(topic.readers):
+                pairs.add((read_models_group(topic.name), topic.name))
             pairs |= {("auditor", topic.name) for reader in topic.readers if reader == "auditor"}
     return frozenset(pairs)
+
+
+def read_models_group(journal: str) -> str:
+    """The consumer group of a journal's read models, without namespace; they share its records."""
+    return f"read-models-{journal.removesuffix('.journal')}"
 
 
 def lag_of(place: tuple[str, TopicPartition], position: int | None, span: Span) -> Lag:

@@ -9,7 +9,18 @@ from typing import Any
 
 from runtime.errors import Unavailable
 from runtime.projection import TableSpec
-from runtime.table import Beyond, Change, ConditionFailed, Put, Row, Span, Where
+from runtime.table import (
+    Beyond,
+    Change,
+    Checkpoint,
+    ConditionFailed,
+    Delete,
+    Merge,
+    Put,
+    Row,
+    Span,
+    Where,
+)
 
 
 class Fault(Enum):
@@ -43,6 +54,17 @@ class MemoryTable:
         """Every row of a table by its key, for comparing."""
         return self._rows[table]
 
+    def apply(self, change: Change) -> None:
+        """Do one change, without faults."""
+        rows, key = self._rows[change.table], self._key(change.table, _key_row(change))
+        match change:
+            case Put():
+                rows[key] = dict(change.row)
+            case Merge():
+                rows[key] = {**rows.get(key, change.key), **change.row}
+            case Delete():
+                rows.pop(key, None)
+
     async def get(self, table: str, key: Row) -> Row | None:
         """The row with this key."""
         self._maybe_fail("get")
@@ -62,7 +84,7 @@ class MemoryTable:
         self._maybe_fail("put")
         if unless_exists and self._key(table, row) in self._rows[table]:
             raise ConditionFailed("the row is there")
-        self._apply(Put(table, row))
+        self.apply(Put(table, row))
 
     async def delete(self, table: str, key: Row) -> None:
         """Remove a row outside of any projection."""
@@ -70,20 +92,23 @@ class MemoryTable:
         self._rows[table].pop(self._key(table, key), None)
 
     async def transact(
-        self, changes: Sequence[Change], *, checkpoint: Put, expected: Row | None
+        self, changes: Sequence[Change], *, checkpoints: Sequence[Checkpoint]
     ) -> None:
-        """Write at most 99 changes and the checkpoint, all or nothing."""
-        keys = {(each.table, *self._key(each.table, _key_row(each))) for each in changes}
-        if len(changes) > 99 or len(keys) < len(changes):  # noqa: PLR2004  # DynamoDB's bound
-            raise ValueError("more than 99 changes, or two of one row")
+        """Write changes and checkpoints, at most 100 together, all or nothing."""
+        puts = [Put(each.table, each.row) for each in checkpoints]
+        every = (*changes, *puts)
+        keys = {(each.table, *self._key(each.table, _key_row(each))) for each in every}
+        if not len(keys) == len(every) <= 100:  # noqa: PLR2004  # DynamoDB's bound
+            raise ValueError("more than 100 actions, or two of one row")
         fault = self.faults("transact")
         if fault in (Fault.THROTTLED, Fault.CONFLICT):
             raise Unavailable(fault.name)
-        found = self._rows[checkpoint.table].get(self._key(checkpoint.table, checkpoint.row))
-        if not _holds(found, expected):
-            raise ConditionFailed("another checkpoint is there")
-        for each in (*changes, checkpoint):
-            self._apply(each)
+        for each in checkpoints:
+            found = self._rows[each.table].get(self._key(each.table, each.row))
+            if not _holds(found, each.expected):
+                raise ConditionFailed("another checkpoint is there")
+        for change in every:
+            self.apply(change)
         if fault is Fault.ANSWER_LOST:
             raise Unavailable(fault.name)
 
@@ -152,13 +177,6 @@ class MemoryTable:
     def _key(self, table: str, row: Row) -> Key:
         spec = self._specs[table]
         return row[spec.partition_key], row[spec.sort_key] if spec.sort_key else None
-
-    def _apply(self, change: Change) -> None:
-        rows, key = self._rows[change.table], self._key(change.table, _key_row(change))
-        if isinstance(change, Put):
-            rows[key] = dict(change.row)
-        else:
-            rows.pop(key, None)
 
     def _maybe_fail(self, call: str) -> None:
         if (fault := self.faults(call)) is not None:

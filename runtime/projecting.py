@@ -27,6 +27,12 @@ from runtime.projector import Projector
 QUEUED_RECORDS_MAX: Final = 5_000
 """A partition with more waiting is paused until half are projected."""
 STEP_RECORDS_MAX: Final = 1_000
+LINGER_S: Final = (0.02, 0.15)
+"""How long a record waits for company: the least, which is what an order takes from its acceptance
+to its end, and the most."""
+_LINGER_S_PER_RECORD: Final = 0.001
+_FULL_RECORDS: Final = 200
+"""So many fill a transaction or two: they wait for nobody."""
 _IDLE_S: Final = 1.0
 _HINT_S: Final = 1.0
 _BACK_OFF_S: Final = (0.05, 5.0)
@@ -49,6 +55,7 @@ class Lane:
         self._arrived = asyncio.Event()
         self._is_paused = False
         self._failures = 0
+        self._taken_before = 0
         self._is_lost = True
         """Whether records come from elsewhere than the projector's position, as at the start."""
 
@@ -67,11 +74,19 @@ class Lane:
             while True:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._arrived.wait(), _IDLE_S)
+                    await self._linger()
                 await self._step(self._taken())
+
+    async def _linger(self) -> None:
+        """Let more records join a transaction, the longer the busier the partition is."""
+        if len(self._queue) < _FULL_RECORDS:
+            least_s, most_s = LINGER_S
+            await asyncio.sleep(min(most_s, least_s + _LINGER_S_PER_RECORD * self._taken_before))
 
     def _taken(self) -> Sequence[Record]:
         count = min(len(self._queue), STEP_RECORDS_MAX)
         taken = [self._queue.popleft() for _ in range(count)]
+        self._taken_before = count
         if not self._queue:
             self._arrived.clear()
         if self._is_paused and len(self._queue) < QUEUED_RECORDS_MAX // 2:

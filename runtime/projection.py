@@ -31,13 +31,15 @@ class TableSpec(NamedTuple):
 
 
 class Projection(Protocol):
-    """A read model; rows are whole post-states, so that the last write of a row wins in a batch."""
+    """A read model; what it writes are post-states, so that the last write wins in a batch."""
 
     name: str
     journals: Mapping[str, Codec]
     """Journal topics that it folds, each with the codec of its events."""
     tables: Sequence[TableSpec]
+    concerns: frozenset[str]
+    """The types of the events that may change rows; others are not even decoded."""
 
     def project(self, event: Message, recorded: Recorded) -> Sequence[Change]:
-        """The rows that the event changes, at most 99; pure, no reads."""
+        """The rows that the event changes, a few; pure, no reads."""
         ...

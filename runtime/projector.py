@@ -1,11 +1,14 @@
-"""The projector: folds one journal partition into rows, exactly once (R1, R2).
+"""The projector: folds a journal partition into its read models' rows, exactly once (R1, R2).
+
+Read models of one journal share a record's decoding and a transaction's price, yet each has its
+own checkpoint: its tables may be dropped, rebuilt or projected by somebody else on their own.
 
 `Fold` is pure; `Projector` drives it over the `Table` port. Whoever feeds records (the FastStream
 subscriber, the simulation) only has to start again at `next_offset` whenever it is told so.
 """
 
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Final, NamedTuple
@@ -16,13 +19,22 @@ from runtime.journal.claims import NO_EPOCH, Claims
 from runtime.log import Record
 from runtime.projection import Projection, TableSpec
 from runtime.recorded import WRITERS_OWN, epoch_of, event_of, event_type_of, recorded_of
-from runtime.table import Change, ConditionFailed, Put, Readable, Row, Table
+from runtime.table import (
+    Change,
+    Checkpoint,
+    ConditionFailed,
+    Put,
+    Readable,
+    Row,
+    Table,
+    merged,
+)
 from schemas.codec import PoisonMessage
 from schemas.envelope import CE_TYPE, header_map
-from schemas.journal import CommandDiscarded
+from schemas.journal import JOURNAL, CommandDiscarded
 
-CHANGES_MAX: Final = 99
-"""DynamoDB takes 100 actions in a transaction; one is the checkpoint."""
+ACTIONS_MAX: Final = 100
+"""What DynamoDB takes in a transaction: rows, and the checkpoint of each read model."""
 QUIET_S: Final = 5.0
 """How long records without rows may wait for company before their checkpoint is written."""
 
@@ -45,28 +57,56 @@ _DISCARDED: Final = CommandDiscarded.TYPE.encode()
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """One transaction: rows of whole records with the checkpoint behind them."""
+    """One transaction: rows of whole records with the checkpoints behind them."""
 
     changes: Sequence[Change]
-    checkpoint: Put
-    expected: Row | None
+    checkpoints: Sequence[Checkpoint]
     position: Position
 
 
+class _Model:
+    """A read model within a fold, and where its stored checkpoint will be."""
+
+    def __init__(self, projection: Projection, stored: Position | None) -> None:
+        self.projection: Final = projection
+        self.since: Final = (stored or _START).offset
+        self.stored = stored
+
+    def is_behind(self, position: Position) -> bool:
+        """Whether its checkpoint has to move to be at this position."""
+        return (self.stored or _START).offset < position.offset
+
+    def move(self, journal: str, partition: int, position: Position) -> Checkpoint:
+        """Its next checkpoint, which expects the one before."""
+        spec = self.projection.tables[0]
+        before, self.stored = self.stored, position
+        return Checkpoint(
+            spec.name,
+            checkpoint_row(spec, journal, partition, position),
+            None if before is None else before._asdict(),
+        )
+
+
 class Fold:
-    """Turns records into cuts, in order; each expects the checkpoint of the one before."""
+    """Turns records into cuts, in order; each expects the checkpoints of the one before.
+
+    Read models whose checkpoint is further on join in when the others have come there.
+    """
 
     def __init__(
-        self, projection: Projection, journal: str, partition: int, stored: Position | None
+        self, stored: Mapping[Projection, Position | None], journal: str, partition: int
     ) -> None:
-        self._projection = projection
-        self._events = projection.journals[journal]
+        self._models = [_Model(*each) for each in stored.items()]
+        self._events = self._models[0].projection.journals[journal]
+        self._concerns = frozenset[str]().union(*(each.concerns for each in stored))
+        self._ignored = (frozenset(self._events.types) | JOURNAL.types.keys()) - self._concerns
         self._journal = journal
         self._partition = partition
-        self._keys = {each.name: (each.partition_key, each.sort_key) for each in projection.tables}
-        self._stored = stored
-        self._next_offset = (stored or _START).offset
-        self._claims = Claims((stored or _START).epoch)
+        specs = [spec for each in stored for spec in each.tables]
+        self._keys = {each.name: (each.partition_key, each.sort_key) for each in specs}
+        lowest = min(each or _START for each in stored.values())
+        self._next_offset = lowest.offset
+        self._claims = Claims(lowest.epoch)
 
     @property
     def position(self) -> Position:
@@ -76,7 +116,7 @@ class Fold:
     @property
     def is_ahead(self) -> bool:
         """Whether records are folded that no cut covers yet: they had no rows."""
-        return self.position != (self._stored or _START)
+        return any(each.is_behind(self.position) for each in self._models)
 
     def take(self, records: Iterable[Record]) -> list[Cut]:
         """Fold records: skip those before the position, stop at a gap (R2).
@@ -86,41 +126,40 @@ class Fold:
         """
         cuts: list[Cut] = []
         rows: dict[Key, Change] = {}
+        rows_max = ACTIONS_MAX - len(self._models)
         for record in records:
             if record.offset > self._next_offset:
                 break
             if record.offset < self._next_offset:
                 continue
             try:
-                fresh = {self._key(each): each for each in self._changes(record)}
+                fresh = [(self._key(each), each) for each in self._changes(record)]
             except Halted:
                 if self.is_ahead or rows:  # first what can be projected; it raises again
                     break
                 raise
-            if len(rows) + sum(each not in rows for each in fresh) > CHANGES_MAX:
+            if len(rows) + sum(key not in rows for key, _ in fresh) > rows_max:
                 cuts.append(self._cut(rows.values()))
                 rows = {}
-            rows |= fresh
+            for key, change in fresh:
+                rows[key] = merged(rows[key], change) if key in rows else change
             self._next_offset += 1
         if rows:
             cuts.append(self._cut(rows.values()))
         return cuts
 
     def settle(self) -> Cut:
-        """The cut that only moves the checkpoint."""
+        """The cut that only moves checkpoints."""
         return self._cut(())
 
     def _cut(self, changes: Iterable[Change]) -> Cut:
-        spec = self._projection.tables[0]
-        before, self._stored = self._stored, self.position
-        return Cut(
-            changes=tuple(changes),
-            checkpoint=Put(
-                spec.name, checkpoint_row(spec, self._journal, self._partition, self._stored)
-            ),
-            expected=None if before is None else before._asdict(),
-            position=self._stored,
-        )
+        position = self.position
+        checkpoints = [
+            each.move(self._journal, self._partition, position)
+            for each in self._models
+            if each.is_behind(position)
+        ]
+        return Cut(tuple(changes), checkpoints, position)
 
     def _changes(self, record: Record) -> Sequence[Change]:
         headers = header_map(record.headers)
@@ -128,7 +167,7 @@ class Fold:
             event_type, epoch = event_type_of(headers), epoch_of(headers)
             if not self._claims.admits(event_type, epoch, record.offset):  # R1
                 return ()
-            if event_type in WRITERS_OWN:
+            if event_type in self._ignored or event_type in WRITERS_OWN:
                 return ()
             event = event_of(self._events, event_type, record.value or b"")
             recorded = recorded_of(self._journal, self._partition, record.offset, headers)
@@ -136,8 +175,13 @@ class Fold:
             if headers.get(CE_TYPE) == _DISCARDED:  # carries what its client sent, read or not
                 return ()
             raise Halted(f"{self._place(record.offset)} cannot be read: {error}") from error
-        changes = self._projection.project(event, recorded)
-        if len(changes) > CHANGES_MAX:
+        changes = [
+            change
+            for each in self._models
+            if record.offset >= each.since and event_type in each.projection.concerns
+            for change in each.projection.project(event, recorded)
+        ]
+        if len(changes) > ACTIONS_MAX - len(self._models):
             raise InvariantBroken(f"{self._place(record.offset)} changes {len(changes)} rows")
         return changes
 
@@ -151,10 +195,13 @@ class Fold:
 
 
 class Projector:
-    """One journal partition of one read model, written through `table`; times are seconds."""
+    """One journal partition of some read models, written through `table`; times are seconds."""
 
-    def __init__(self, projection: Projection, journal: str, partition: int, table: Table) -> None:
-        self._projection = projection
+    def __init__(
+        self, projections: Sequence[Projection], journal: str, partition: int, table: Table
+    ) -> None:
+        self._projections = projections
+        self._models_of = {spec.name: each.name for each in projections for spec in each.tables}
         self._journal = journal
         self._partition = partition
         self._table = table
@@ -165,12 +212,12 @@ class Projector:
 
     @property
     def next_offset(self) -> int | None:
-        """Where to read on; None until the checkpoint has been read."""
+        """Where to read on; None until the checkpoints have been read."""
         return None if self._fold is None else self._fold.position.offset
 
     @property
     def stored_offset(self) -> int:
-        """Up to where the tables are the fold of the journal, as far as is known."""
+        """Up to where all tables are the fold of the journal, as far as is known."""
         return self._stored_offset
 
     async def step(self, records: Sequence[Record], *, now_s: float) -> None:
@@ -189,12 +236,17 @@ class Projector:
     async def _load(self) -> Fold:
         self._pending.clear()
         self._fold = None
-        spec = self._projection.tables[0]
-        row = await self._table.get(spec.name, checkpoint_key(spec, self._journal, self._partition))
-        stored = None if row is None else Position(row["offset"], row["epoch"])
-        self._fold = Fold(self._projection, self._journal, self._partition, stored)
-        self._mark(stored or _START)
+        stored = {each: await self._stored(each) for each in self._projections}
+        self._fold = Fold(stored, self._journal, self._partition)
+        for each, position in stored.items():
+            self._mark(each.name, position or _START)
+        self._stored_offset = self._fold.position.offset
         return self._fold
+
+    async def _stored(self, projection: Projection) -> Position | None:
+        spec = projection.tables[0]
+        row = await self._table.get(spec.name, checkpoint_key(spec, self._journal, self._partition))
+        return None if row is None else Position(row["offset"], row["epoch"])
 
     def _settle(self, fold: Fold, now_s: float) -> None:
         if self._pending or not fold.is_ahead:
@@ -208,32 +260,36 @@ class Projector:
     async def _write(self, cut: Cut) -> None:
         started_s = perf_counter()
         try:
-            await self._table.transact(
-                cut.changes, checkpoint=cut.checkpoint, expected=cut.expected
-            )
+            await self._table.transact(cut.changes, checkpoints=cut.checkpoints)
         except ConditionFailed:  # somebody else wrote, or this did before its answer was lost
-            metrics.PROJECTOR_FENCED.labels(*self._labels).inc()
+            for each in cut.checkpoints:
+                metrics.PROJECTOR_FENCED.labels(*self._labels(self._models_of[each.table])).inc()
             await self._load()
             return
         except Unavailable:
-            metrics.PROJECTOR_RETRIES.labels(self._projection.name).inc()
+            for each in cut.checkpoints:
+                metrics.PROJECTOR_RETRIES.labels(self._models_of[each.table]).inc()
             raise
         self._pending.popleft()
-        name = self._projection.name
-        metrics.PROJECTOR_TRANSACTION_SECONDS.labels(name).observe(perf_counter() - started_s)
-        metrics.PROJECTOR_ROWS.labels(name).inc(len(cut.changes))
-        metrics.PROJECTOR_RECORDS.labels(*self._labels).inc(
-            cut.position.offset - self._stored_offset
-        )
-        self._mark(cut.position)
+        self._count(cut, perf_counter() - started_s)
+        self._stored_offset = cut.position.offset
 
-    def _mark(self, position: Position) -> None:
-        self._stored_offset = position.offset
-        metrics.PROJECTOR_CHECKPOINT_OFFSET.labels(*self._labels).set(position.offset)
+    def _count(self, cut: Cut, took_s: float) -> None:
+        rows = Counter(self._models_of[each.table] for each in cut.changes)
+        for each in cut.checkpoints:
+            name, before = self._models_of[each.table], each.expected or _START._asdict()
+            metrics.PROJECTOR_TRANSACTION_SECONDS.labels(name).observe(took_s)
+            metrics.PROJECTOR_ROWS.labels(name).inc(rows[name])
+            metrics.PROJECTOR_RECORDS.labels(*self._labels(name)).inc(
+                cut.position.offset - before["offset"]
+            )
+            self._mark(name, cut.position)
 
-    @property
-    def _labels(self) -> tuple[str, str, str]:
-        return (self._projection.name, self._journal, str(self._partition))
+    def _mark(self, name: str, position: Position) -> None:
+        metrics.PROJECTOR_CHECKPOINT_OFFSET.labels(*self._labels(name)).set(position.offset)
+
+    def _labels(self, name: str) -> tuple[str, str, str]:
+        return (name, self._journal, str(self._partition))
 
 
 def checkpoint_key(spec: TableSpec, journal: str, partition: int) -> Row:

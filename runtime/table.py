@@ -14,6 +14,14 @@ class Put(NamedTuple):
     row: Row
 
 
+class Merge(NamedTuple):
+    """Set these attributes, leave the row's others; they make the row where there is none."""
+
+    table: str
+    key: Row
+    row: Row
+
+
 class Delete(NamedTuple):
     """Remove the row with this key."""
 
@@ -25,7 +33,28 @@ class ConditionFailed(Exception):  # noqa: N818  # named by the reaction
     """The condition of a transaction did not hold: nothing was written."""
 
 
-Change = Put | Delete
+Change = Put | Merge | Delete
+
+
+def merged(before: Change, after: Change) -> Change:
+    """One change that does what two of the same row do, one after the other."""
+    if not isinstance(after, Merge):
+        return after
+    match before:
+        case Put():
+            return Put(after.table, {**before.row, **after.row})
+        case Merge():
+            return Merge(after.table, after.key, {**before.row, **after.row})
+        case Delete():
+            return Put(after.table, {**after.key, **after.row})
+
+
+class Checkpoint(NamedTuple):
+    """A row to write if `expected` is there now; None means that none may be."""
+
+    table: str
+    row: Row
+    expected: Row | None
 
 
 class Table(Protocol):
@@ -36,11 +65,9 @@ class Table(Protocol):
         ...
 
     async def transact(
-        self, changes: Sequence[Change], *, checkpoint: Put, expected: Row | None
+        self, changes: Sequence[Change], *, checkpoints: Sequence[Checkpoint]
     ) -> None:
-        """Write at most 99 changes and the checkpoint, all or nothing.
-
-        `expected` is the checkpoint row that must be there now; None means none may be.
+        """Write changes and checkpoints, at most 100 together, all or nothing.
 
         Raises:
             ConditionFailed: another checkpoint is there.

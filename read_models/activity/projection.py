@@ -3,14 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
-
-from read_models.activity.table import ACTIVITY, TABLES, asset_fill_of, fill_of
+from read_models.activity.table import ACTIVITY, TABLES, Traded, asset_fill_of, fill_of
 from read_models.heads import HOUSE_PREFIX, head_of
 from runtime.projection import TableSpec
 from runtime.table import Change, Put
 from schemas.accounts import EVENTS, FundsDeposited, FundsWithdrawn, OrderTraded
-from schemas.codec import Codec, Message
+from schemas.codec import Codec, Message, encode
 from schemas.envelope import Recorded
 from schemas.topics import ACCOUNTS_JOURNAL
 
@@ -23,6 +21,7 @@ class ActivityProjection:
     name = "activity"
     journals: Mapping[str, Codec] = {ACCOUNTS_JOURNAL: EVENTS}
     tables: Sequence[TableSpec] = TABLES
+    concerns = CONCERNS
 
     def project(self, event: Message, recorded: Recorded) -> Sequence[Change]:
         """The row of the event."""
@@ -45,11 +44,10 @@ def _moved(kind: str, transaction_id: str, amount_e8: int) -> dict[str, Any]:
 
 def _traded(event: OrderTraded, version: int) -> dict[str, Any]:
     order = event.order
-    return msgspec.structs.asdict(event.execution) | {
+    traded = Traded(event.execution, order.order_id, order.asset, order.side)
+    return {
         "kind": "trade",
-        "order_id": order.order_id,
-        "asset": order.asset,
-        "side": order.side,
+        "traded": encode(traded).decode(),
         "fill": fill_of(order.number, version),
         "asset_fill": asset_fill_of(order.asset, version),
     }

@@ -1,7 +1,7 @@
 """What the gateway may ask about an account's money movements and executions."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -11,6 +11,7 @@ from read_models.activity.table import (
     BY_ASSET,
     BY_ORDER,
     TABLES,
+    Traded,
     fill_of,
     stem_of,
 )
@@ -32,6 +33,8 @@ __all__ = [
     "head",
     "transactions",
 ]
+
+_DECODER: Final = msgspec.json.Decoder(Traded, strict=False)
 
 TransactionType = Literal["deposit", "withdraw", "order_payment", "order_sale", "fee"]
 
@@ -148,16 +151,19 @@ def _movements(rows: Sequence[Row]) -> Iterator[Transaction]:
 
 def _trade(row: Row) -> Iterator[Transaction]:
     """A trade is a payment or a sale, after which its fee was taken, where there was one."""
-    order_id, sequence = row["order_id"], row["sequence"]
-    if row["fee_e8"]:
-        fee_id = derived_id("fee", row["trade_id"], order_id)
-        yield Transaction(fee_id, "fee", -row["fee_e8"], CASH, row["time_ms"], sequence, order_id)
+    traded: Traded = _DECODER.decode(row["traded"])
+    execution, order_id, sequence = traded.execution, traded.order_id, row["sequence"]
+    if execution.fee_e8:
+        fee_id = derived_id("fee", execution.trade_id, order_id)
+        yield Transaction(
+            fee_id, "fee", -execution.fee_e8, CASH, row["time_ms"], sequence, order_id
+        )
         sequence -= 1
-    is_buy = row["side"] == Side.BUY
+    is_buy = traded.side is Side.BUY
     yield Transaction(
-        derived_id("trade", row["trade_id"], order_id),
+        derived_id("trade", execution.trade_id, order_id),
         "order_payment" if is_buy else "order_sale",
-        -row["notional_e8"] if is_buy else row["notional_e8"],
+        -execution.notional_e8 if is_buy else execution.notional_e8,
         CASH,
         row["time_ms"],
         sequence,
@@ -166,11 +172,12 @@ def _trade(row: Row) -> Iterator[Transaction]:
 
 
 def _execution(row: Row) -> ExecutionRow:
+    traded: Traded = _DECODER.decode(row["traded"])
     return ExecutionRow(
-        msgspec.convert(row, Execution),
-        row["order_id"],
-        row["asset"],
-        Side(row["side"]),
+        traded.execution,
+        traded.order_id,
+        traded.asset,
+        traded.side,
         row["time_ms"],
         row["version"],
     )

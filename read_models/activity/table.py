@@ -2,13 +2,26 @@
 
 from typing import Final
 
+import msgspec
+
 from runtime.projection import Index, TableSpec
+from schemas.accounts import Execution, Side
 
 BY_ORDER: Final = Index("by-order", "fill")
 BY_ASSET: Final = Index("by-asset", "asset_fill", "S")
 
 ACTIVITY: Final = TableSpec("activity", "account_id", "sequence", "N", (BY_ORDER, BY_ASSET))
 TABLES: Final = (ACTIVITY,)
+
+
+class Traded(msgspec.Struct, frozen=True, gc=False):
+    """What a row says of a trade, in one text: each attribute would cost CPU."""
+
+    execution: Execution
+    order_id: str
+    asset: str
+    side: Side
+
 
 _VERSIONS: Final = 10**15
 

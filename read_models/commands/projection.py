@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from read_models.commands.table import COMMANDS, TABLES, expired
+import msgspec
+
+from read_models.commands.table import COMMANDS, TABLES, Ended, expired
 from runtime.projection import TableSpec
-from runtime.table import Change, Put
+from runtime.table import Change, Put, Row
 from schemas import accounts, identity, journal
 from schemas.accounts import Order, OrderType, TimeInForce
 from schemas.codec import Codec, Message, encode
@@ -14,9 +16,6 @@ from schemas.topics import ACCOUNTS_JOURNAL, IDENTITY_JOURNAL
 
 KEY_REUSED: Final = "idempotency-key-reused"
 """A refusal of another body under the id of a command whose own outcome stands."""
-
-SUCCEEDED: Final = "succeeded"
-REFUSED: Final = "refused"
 
 _Ended = (
     accounts.OrderFilled | accounts.OrderCanceled | accounts.OrderExpired | accounts.OrderRejected
@@ -57,6 +56,7 @@ class CommandsProjection:
         IDENTITY_JOURNAL: identity.EVENTS,
     }
     tables: Sequence[TableSpec] = TABLES
+    concerns = CONCERNS
 
     def project(self, event: Message, recorded: Recorded) -> Sequence[Change]:
         """The rows of the commands that the event is the outcome of."""
@@ -109,18 +109,18 @@ def ends_at_once(order: Order) -> bool:
     return order.order_type is OrderType.MARKET or order.time_in_force in _NEVER_REST
 
 
-def _row(command_id: str, event: Message, recorded: Recorded) -> dict[str, str | int | None]:
-    return {
-        "command_id": command_id,
-        "status": REFUSED if isinstance(event, _REFUSALS) else SUCCEEDED,
-        "event_type": recorded.event_type,
-        "body": encode(event).decode(),
-        "entity_id": recorded.entity_id,
-        "user_id": _owner(event, recorded),
-        "version": recorded.entity_version,
-        "time_ms": recorded.cause.time_ms,
-        "journal": f"{recorded.journal}/{recorded.partition}/{recorded.offset}",
-    }
+def _row(command_id: str, event: Message, recorded: Recorded) -> Row:
+    ended = Ended(
+        status="refused" if isinstance(event, _REFUSALS) else "succeeded",
+        event_type=recorded.event_type,
+        body=msgspec.Raw(encode(event)),
+        entity_id=recorded.entity_id,
+        user_id=_owner(event, recorded),
+        version=recorded.entity_version,
+        decided_at_ms=recorded.cause.time_ms,
+        journal=f"{recorded.journal}/{recorded.partition}/{recorded.offset}",
+    )
+    return {"command_id": command_id, "ended": msgspec.json.encode(ended).decode()}
 
 
 def _owner(event: Message, recorded: Recorded) -> str | None:

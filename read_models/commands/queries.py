@@ -1,12 +1,17 @@
 """What the gateway may ask about client commands."""
 
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
+
+import msgspec
 
 from read_models.commands.projection import CONCERNS
-from read_models.commands.table import COMMANDS, TABLES, expired
+from read_models.commands.table import COMMANDS, TABLES, Ended, expired
 from runtime.table import Readable
 
 __all__ = ["CONCERNS", "TABLES", "Outcome", "outcome"]
+
+
+_DECODER: Final = msgspec.json.Decoder(Ended)
 
 
 class Outcome(NamedTuple):
@@ -37,14 +42,15 @@ async def outcome(table: Readable, command_id: str) -> Outcome | None:
     row = next((each for each in rows if each is not None), None)
     if row is None:
         return None
+    ended: Ended = _DECODER.decode(row["ended"])
     return Outcome(
         command_id=command_id,
-        status=row["status"],
-        event_type=row["event_type"],
-        body=row["body"].encode(),
-        entity_id=row["entity_id"],
-        user_id=row["user_id"],
-        version=row["version"],
-        decided_at_ms=row["time_ms"],
-        journal=row["journal"],
+        status=ended.status,
+        event_type=ended.event_type,
+        body=bytes(ended.body),
+        entity_id=ended.entity_id,
+        user_id=ended.user_id,
+        version=ended.version,
+        decided_at_ms=ended.decided_at_ms,
+        journal=ended.journal,
     )

@@ -13,6 +13,10 @@ from schemas.envelope import Recorded
 from schemas.markets import EVENTS, MarketHalted, MarketListed, MarketResumed, QuoteUpdated
 from schemas.topics import MARKETS_JOURNAL
 
+CONCERNS: Final = frozenset(
+    each.TYPE for each in (MarketListed, MarketHalted, MarketResumed, QuoteUpdated)
+)
+
 
 class MarketsProjection:
     """The read model `markets`."""
@@ -20,6 +24,7 @@ class MarketsProjection:
     name: str = "markets"
     journals: Mapping[str, Codec] = {MARKETS_JOURNAL: EVENTS}
     tables: Sequence[TableSpec] = TABLES
+    concerns = CONCERNS
 
     def project(self, event: Message, recorded: Recorded) -> Sequence[Change]:
         """One row at most."""
@@ -37,9 +42,6 @@ class MarketsProjection:
 
 
 PROJECTION: Final = MarketsProjection()
-CONCERNS: Final = frozenset(
-    each.TYPE for each in (MarketListed, MarketHalted, MarketResumed, QuoteUpdated)
-)
 
 
 def _terms(

@@ -33,6 +33,7 @@ class OrdersProjection:
     name = "orders"
     journals: Mapping[str, Codec] = {ACCOUNTS_JOURNAL: EVENTS}
     tables: Sequence[TableSpec] = TABLES
+    concerns = CONCERNS
 
     def project(self, event: Message, recorded: Recorded) -> Sequence[Change]:
         """The row of the event's order."""

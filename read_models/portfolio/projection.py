@@ -1,14 +1,12 @@
-"""Events that touch holdings as rows; the account's head is the newest of its rows."""
+"""Events that touch holdings as attributes of the account's row, which is its head too."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import msgspec
-
 from read_models.heads import HOUSE_PREFIX, head_of
-from read_models.portfolio.table import HEAD, PORTFOLIO, TABLES
+from read_models.portfolio.table import PORTFOLIO, TABLES, HoldingRow, attribute_of
 from runtime.projection import TableSpec
-from runtime.table import Change, Put
+from runtime.table import Change, Merge
 from schemas.accounts import (
     EVENTS,
     FundsDeposited,
@@ -20,7 +18,7 @@ from schemas.accounts import (
     OrderRejected,
     OrderTraded,
 )
-from schemas.codec import Codec, Message
+from schemas.codec import Codec, Message, encode
 from schemas.envelope import Recorded
 from schemas.topics import ACCOUNTS_JOURNAL
 
@@ -38,22 +36,24 @@ CONCERNS: Final = frozenset(each.TYPE for each in HoldingEvent.__args__)
 
 
 class PortfolioProjection:
-    """One row per account and asset; the houses' are left out, nobody asks for them."""
+    """One row per account; the houses' are left out, nobody asks for them."""
 
     name = "portfolio"
     journals: Mapping[str, Codec] = {ACCOUNTS_JOURNAL: EVENTS}
     tables: Sequence[TableSpec] = TABLES
+    concerns = CONCERNS
 
     def project(self, event: Message, recorded: Recorded) -> Sequence[Change]:
-        """The rows of the holdings that the event touched."""
+        """The account's row: its head, and what the event touched."""
         if not isinstance(event, HoldingEvent) or event.account_id.startswith(HOUSE_PREFIX):
             return ()
-        head = {"account_id": event.account_id} | head_of(recorded)
-        if not event.holdings:
-            return (Put(PORTFOLIO.name, {"asset": HEAD} | head),)
-        return tuple(
-            Put(PORTFOLIO.name, msgspec.structs.asdict(each) | head) for each in event.holdings
-        )
+        held = {
+            attribute_of(each.asset): encode(
+                HoldingRow(each, recorded.entity_version, recorded.cause.time_ms)
+            ).decode()
+            for each in event.holdings
+        }
+        return (Merge(PORTFOLIO.name, {"account_id": event.account_id}, held | head_of(recorded)),)
 
 
 PROJECTION: Final = PortfolioProjection()

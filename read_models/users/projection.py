@@ -18,6 +18,7 @@ class UsersProjection:
     name: str = "users"
     journals: Mapping[str, Codec] = {IDENTITY_JOURNAL: EVENTS}
     tables: Sequence[TableSpec] = (USERS,)
+    concerns = frozenset({UserRegistered.TYPE, ProfileUpdated.TYPE})
 
     def project(self, event: Message, recorded: Recorded) -> Sequence[Change]:
         """The user after the event, with its entity's version."""

@@ -160,10 +160,7 @@ async def test_lag_shows_every_expected_group_even_before_it_has_consumed(
     assert groups == {
         "accounts",
         "auditor",
-        "read-model-orders",
-        "read-model-portfolio",
-        "read-model-activity",
-        "read-model-commands",
+        "read-models-accounts",
     }
     behind = lags[settings.topic("auditor"), settings.topic(ACCOUNTS_JOURNAL), 0]
     assert (behind.position, behind.messages) == (None, 5)
@@ -258,7 +255,7 @@ async def test_cnop_lag_prints_json_lines(make_topics: MakeTopics) -> None:
     lines = await lines_of(settings, "lag", "--json")
     behind = {(each["group"], each["topic"]): each["messages"] for each in lines}
     assert behind[settings.topic("accounts"), settings.topic(ACCOUNTS_COMMANDS)] == 0
-    assert behind[settings.topic("read-model-orders"), settings.topic(ACCOUNTS_JOURNAL)] == 5
+    assert behind[settings.topic("read-models-accounts"), settings.topic(ACCOUNTS_JOURNAL)] == 5
 
 
 @pytest.mark.anyio

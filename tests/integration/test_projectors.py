@@ -93,7 +93,7 @@ async def folded(histories: Sequence[History]) -> MemoryTable:
     memory = MemoryTable([spec for each in ALL for spec in each.tables])
     for projection in ALL:
         for partition, history in enumerate(histories):
-            projector = Projector(projection, ACCOUNTS_JOURNAL, partition, memory)
+            projector = Projector((projection,), ACCOUNTS_JOURNAL, partition, memory)
             await projector.step(history.records, now_s=0)
             await projector.step([], now_s=10)
     return memory
@@ -160,7 +160,7 @@ async def test_the_group_offset_shows_how_far_the_tables_are(
     await append(config, histories)
     ends = [len(each.records) for each in histories]
     async with running(config, [ORDERS]), asyncio.timeout(DEADLINE_S):
-        while await hints(config, ORDERS) != ends:  # noqa: ASYNC110  # the broker has no event
+        while await hints(config) != ends:  # noqa: ASYNC110  # the broker has no event
             await asyncio.sleep(0.2)
     reached = await positions(table, ORDERS.tables, ACCOUNTS_JOURNAL, 4)
     assert [each.offset for each in reached] == ends
@@ -170,7 +170,7 @@ async def rogue(
     table: DynamoTable, projection: Projection, histories: Sequence[History], partition: int
 ) -> None:
     """Somebody else who projects the same partition, late and in other batches."""
-    one = Projector(projection, ACCOUNTS_JOURNAL, partition, table)
+    one = Projector((projection,), ACCOUNTS_JOURNAL, partition, table)
     records = list(histories[partition].records)
     for start in range(0, len(records), 17):
         await one.step(records[start : start + 23], now_s=0)
@@ -195,12 +195,12 @@ async def append_new(config: Settings, histories: Sequence[History], starts: Seq
                 )
 
 
-async def hints(config: Settings, projection: Projection) -> list[int | None]:
+async def hints(config: Settings) -> list[int | None]:
     """The group's committed offsets of the accounts journal."""
     admin = AIOKafkaAdminClient(bootstrap_servers=config.kafka_bootstrap)
     await admin.start()
     try:
-        committed = await admin.list_consumer_group_offsets(group_of(config, projection))
+        committed = await admin.list_consumer_group_offsets(group_of(config, ACCOUNTS_JOURNAL))
     finally:
         await admin.close()
     places = [TopicPartition(config.topic(ACCOUNTS_JOURNAL), each) for each in range(4)]

@@ -9,7 +9,18 @@ from runtime.dynamodb import DynamoTable, create_tables, open_dynamodb
 from runtime.memory_table import MemoryTable
 from runtime.projection import Index, TableSpec
 from runtime.settings import Settings
-from runtime.table import Beyond, ConditionFailed, Delete, Put, Readable, Row, Span, Stem
+from runtime.table import (
+    Beyond,
+    Checkpoint,
+    ConditionFailed,
+    Delete,
+    Merge,
+    Put,
+    Readable,
+    Row,
+    Span,
+    Stem,
+)
 
 NUMBERED = TableSpec("numbered", "owner", "n", "N", (Index("by-word", "word", "S"),))
 PLAIN = TableSpec("plain", "key")
@@ -36,14 +47,19 @@ def row(n: int, owner: str = "me") -> Row:
     return {"owner": owner, "n": n, "is_even": n % 2 == 0, "wide_e8": 10**30 + n, **word}
 
 
-def checkpoint(offset: int) -> Put:
-    return Put("plain", {"key": "checkpoint", "offset": offset, "epoch": 1})
+def checkpoints(offset: int, before: int | None) -> list[Checkpoint]:
+    """Two, as of two read models."""
+    expected = None if before is None else {"offset": before, "epoch": 1}
+    return [
+        Checkpoint("plain", {"key": f"checkpoint/{n}", "offset": offset, "epoch": 1}, expected)
+        for n in range(2)
+    ]
 
 
 @pytest.fixture
 async def filled(store: Readable) -> Readable:
     changes = [Put("numbered", row(n, owner)) for owner in ("me", "you") for n in range(10)]
-    await store.transact(changes, checkpoint=checkpoint(1), expected=None)
+    await store.transact(changes, checkpoints=checkpoints(1, None))
     return store
 
 
@@ -53,24 +69,34 @@ async def ns(store: Readable, **question: Any) -> list[int]:  # any question
 
 async def test_a_transaction_writes_all_or_nothing(filled: Readable) -> None:
     with pytest.raises(ConditionFailed):
-        await filled.transact(
-            [Put("numbered", row(3, "late"))], checkpoint=checkpoint(2), expected=None
-        )
+        await filled.transact([Put("numbered", row(3, "late"))], checkpoints=checkpoints(2, None))
+    with pytest.raises(ConditionFailed):
+        await filled.transact([Put("numbered", row(3, "late"))], checkpoints=checkpoints(2, 0))
+    first, second = checkpoints(2, 1)
     with pytest.raises(ConditionFailed):
         await filled.transact(
             [Put("numbered", row(3, "late"))],
-            checkpoint=checkpoint(2),
-            expected={"offset": 0, "epoch": 1},
+            checkpoints=[first, second._replace(expected={"offset": 0, "epoch": 1})],
         )
     assert await filled.get("numbered", {"owner": "late", "n": 3}) is None
     await filled.transact(
         [Delete("numbered", {"owner": "me", "n": 0}), Put("numbered", row(3, "late"))],
-        checkpoint=checkpoint(2),
-        expected={"offset": 1, "epoch": 1},
+        checkpoints=checkpoints(2, 1),
     )
     assert await filled.get("numbered", {"owner": "late", "n": 3}) == row(3, "late")
     assert await filled.get("numbered", {"owner": "me", "n": 0}) is None
-    assert await filled.get("plain", {"key": "checkpoint"}) == checkpoint(2).row
+    for each in checkpoints(2, 1):
+        assert await filled.get("plain", {"key": each.row["key"]}) == each.row
+
+
+async def test_a_merge_sets_what_it_names_and_leaves_the_rest(filled: Readable) -> None:
+    changed = {"word": "size", "held/BTC": "1"}
+    merges = [Merge("numbered", {"owner": "me", "n": n}, changed) for n in (3, 12)]
+    await filled.transact(merges, checkpoints=checkpoints(2, 1))
+    assert await filled.get("numbered", {"owner": "me", "n": 3}) == {**row(3), **changed}
+    assert await filled.get("numbered", {"owner": "me", "n": 12}) == {**merges[1].key, **changed}
+    found = await ns(filled, index="by-word", where=Span("word", "size", "size"))
+    assert sorted(found) == [3, 12]
 
 
 async def test_rows_are_read_by_key(filled: Readable) -> None:

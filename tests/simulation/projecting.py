@@ -1,4 +1,4 @@
-"""One read model in a simulated run: projectors that crash, race each other and lose answers."""
+"""Read models in a simulated run: projectors that crash, race each other and lose answers."""
 
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
@@ -23,26 +23,23 @@ class TurningTable(MemoryTable):
         await turn()
         return await super().get(table, key)
 
-    async def transact(self, changes: Any, *, checkpoint: Any, expected: Any) -> None:
+    async def transact(self, changes: Any, *, checkpoints: Any) -> None:
         await turn()
-        await super().transact(changes, checkpoint=checkpoint, expected=expected)
+        await super().transact(changes, checkpoints=checkpoints)
 
 
-class ReadModel:
-    """A random read model with two processes that both believe to be the only one."""
+class ReadModels:
+    """Some read models, and two processes that both project them, the second not all of them."""
 
     def __init__(self, broker: Broker, random: Random) -> None:
         self._broker: Final = broker
         self._scheduler: Final[Scheduler] = broker.scheduler
         self._random: Final = random
-        self.projection: Final[Projection] = projections((random.choice(READ_MODELS),))[0]
+        chosen = random.sample(READ_MODELS, random.choice((1, 2, len(READ_MODELS))))
+        self._projections: Final[tuple[Projection, ...]] = projections(chosen)
         self._fault_rate = random.choice((0.0, 0.1))
-        self.table: Final = TurningTable(self.projection.tables, faults=self._fault)
-        self._places: Final = [
-            (journal, number)
-            for journal in self.projection.journals
-            for number in range(broker.partitions[journal])
-        ]
+        specs = [spec for each in self._projections for spec in each.tables]
+        self.table: Final = TurningTable(specs, faults=self._fault)
         self._processes: Final = [self._start(n) for n in range(2)]
 
     def crash_one(self) -> None:
@@ -65,15 +62,18 @@ class ReadModel:
         Raises:
             AssertionError: naming a row that differs.
         """
-        assert (row := self._differing()) is None, f"{self.projection.name}: {row} differs"
+        assert (row := self._differing()) is None, f"{row} differs"
 
     def _differing(self) -> object:
-        folded = MemoryTable(self.projection.tables)
-        for place in self._places:
-            for cut in Fold(self.projection, *place, None).take(self._broker.records(place)):
+        return next(filter(None, map(self._difference, self._projections)), None)
+
+    def _difference(self, projection: "Projection") -> object:
+        folded = MemoryTable(projection.tables)
+        for place in self._places(projection):
+            for cut in Fold({projection: None}, *place).take(self._broker.records(place)):
                 for change in cut.changes:
-                    folded._apply(change)
-        for spec in self.projection.tables:
+                    folded.apply(change)
+        for spec in projection.tables:
             expected = folded.rows(spec.name)
             found = {
                 key: row
@@ -82,18 +82,31 @@ class ReadModel:
             }
             for key in expected.keys() | found.keys():
                 if expected.get(key) != found.get(key):
-                    return (key, expected.get(key), found.get(key))
+                    return (projection.name, key, expected.get(key), found.get(key))
         return None
 
     def _start(self, number: int) -> Process:
         process = self._scheduler.process(f"read-model-{number}")
-        for place in self._places:
-            self._scheduler.spawn(process, self._project(process, place))
+        chosen = self._projections
+        if number:
+            chosen = self._random.sample(chosen, self._random.randint(1, len(chosen)))
+        for place in sorted({place for each in chosen for place in self._places(each)}):
+            together = [each for each in chosen if place[0] in each.journals]
+            self._scheduler.spawn(process, self._project(process, together, place))
         return process
 
-    async def _project(self, process: Process, place: tuple[str, int]) -> None:
+    def _places(self, projection: "Projection") -> list[tuple[str, int]]:
+        return [
+            (journal, number)
+            for journal in projection.journals
+            for number in range(self._broker.partitions[journal])
+        ]
+
+    async def _project(
+        self, process: Process, together: "list[Projection]", place: tuple[str, int]
+    ) -> None:
         log = MemoryLog(self._broker, process)
-        projector = Projector(self.projection, *place, self.table)
+        projector = Projector(together, *place, self.table)
         while True:
             try:
                 offset = projector.next_offset

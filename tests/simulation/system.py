@@ -22,7 +22,7 @@ from runtime.log import Log, Place
 from runtime.simulation.log import Broker, Faults, MemoryLog
 from runtime.simulation.scheduler import Process, Scheduler, turn
 from schemas.topics import CONTEXTS, TOPICS, journal_of, snapshots_of
-from tests.simulation.projecting import ReadModel
+from tests.simulation.projecting import ReadModels
 from tests.simulation.workload import Workload
 
 DECIDERS: Final = {
@@ -149,7 +149,7 @@ class System:
                 Worker(self, context) for _ in range(self.random.choice((1, 2)))
             ]
             self._rebalance(context)
-        self.read_model: Final = ReadModel(self.broker, self.random)
+        self.read_models: Final = ReadModels(self.broker, self.random)
         self.workload: Final = Workload(self.broker, self.random, commands, self.weather.duplicate)
 
     def owner_of(self, context: str, number: int) -> Worker | None:
@@ -190,7 +190,7 @@ class System:
         if random.random() < rough.crash:
             self._replace(self._any_worker())
         if random.random() < rough.crash:
-            self.read_model.crash_one()
+            self.read_models.crash_one()
         if random.random() < rough.pause:
             worker = self._any_worker()
             self.scheduler.pause(worker.process, random.randrange(50, 2_000))
@@ -204,7 +204,7 @@ class System:
 
     def _calm(self) -> None:
         self.broker.faults = Faults()
-        self.read_model.calm()
+        self.read_models.calm()
         for process in self.scheduler.processes:
             process.paused_until = 0
         for context in CONTEXTS:
@@ -255,7 +255,7 @@ class System:
             self.scheduler.is_quiet
             and len(writers) == len(CONTEXTS) * self.partitions
             and all(self._is_settled(writers[each]) for each in writers)
-            and self.read_model.is_settled()
+            and self.read_models.is_settled()
         )
 
     def _is_settled(self, writer: Writer[Any]) -> bool:

@@ -254,7 +254,7 @@ async def _folded(projection: Projection, journals: Journals) -> MemoryTable:
     table = MemoryTable(projection.tables)
     for place, records in journals.records.items():
         if place[0] in projection.journals:
-            projector = Projector(projection, *place, table)
+            projector = Projector((projection,), *place, table)
             for now_s, new in enumerate((records, (), ())):
                 await projector.step(new, now_s=now_s * QUIET_S)
     return table

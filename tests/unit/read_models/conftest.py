@@ -19,7 +19,7 @@ def folded() -> Folded:
 
     async def fold(projection: Projection, history: History) -> MemoryTable:
         table = MemoryTable(projection.tables)
-        projector = Projector(projection, ACCOUNTS_JOURNAL, 0, table)
+        projector = Projector((projection,), ACCOUNTS_JOURNAL, 0, table)
         for start in range(0, len(history.records), 25):
             await projector.step(history.records[start : start + 25], now_s=0)
         return table

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from runtime.dynamodb import DynamoTable, from_item, to_item
 from runtime.errors import Unavailable
 from runtime.settings import Settings
-from runtime.table import ConditionFailed, Put
+from runtime.table import Checkpoint, ConditionFailed
 
 WIDEST = 10**38 - 1
 VALUES = st.recursive(
@@ -52,8 +52,8 @@ def other(code: str, status: int = 400) -> ClientError:
 
 async def write(error: Exception) -> None:
     table = DynamoTable(Failing(error), Settings(), pinned={"orders": 1})
-    checkpoint = Put("orders", {"account_id": "checkpoint", "offset": 1})
-    await table.transact([], checkpoint=checkpoint, expected=None)
+    checkpoint = Checkpoint("orders", {"account_id": "checkpoint", "offset": 1}, None)
+    await table.transact([], checkpoints=[checkpoint])
 
 
 async def test_only_the_checkpoint_condition_means_fenced() -> None:

@@ -9,11 +9,11 @@ PLACE = ("accounts", TopicPartition("accounts.commands", 2))
 def test_the_registry_says_which_groups_must_consume_what() -> None:
     groups = expected_groups()
     assert ("accounts", "accounts.commands") in groups
-    assert ("read-model-orders", "accounts.journal") in groups
-    assert ("read-model-markets", "markets.journal") in groups
+    assert ("read-models-accounts", "accounts.journal") in groups
+    assert ("read-models-markets", "markets.journal") in groups
     assert ("auditor", "accounts.journal") in groups
     assert ("auth", "auth.requests") in groups
-    assert len({group for group, _ in groups}) == 11
+    assert len({group for group, _ in groups}) == 8
 
 
 def test_lag_counts_from_the_position_to_the_end() -> None:

@@ -167,10 +167,14 @@ def test_identity_answers_its_commands_and_nothing_else() -> None:
     assert ids(pushed_out) == []
 
 
-def test_a_profile_update_belongs_to_its_user() -> None:
+async def test_a_profile_update_belongs_to_its_user() -> None:
     event = identity.ProfileUpdated(user=USER)
     (change,) = PROJECTION.project(event, recorded(event, topic=IDENTITY_JOURNAL))
-    assert change.row["user_id"] == "u1"
+    table = MemoryTable(PROJECTION.tables)
+    table.apply(change)
+    outcome = await queries.outcome(table, "c1")
+    assert outcome is not None
+    assert outcome.user_id == "u1"
 
 
 async def test_every_client_command_of_a_long_history_ends_once(folded: Folded) -> None:

@@ -5,7 +5,7 @@ from read_models.markets import queries
 from read_models.markets.projection import PROJECTION
 from read_models.markets.table import MARKETS
 from runtime.memory_table import MemoryTable
-from runtime.table import Put
+from runtime.table import Checkpoint, Put
 from schemas.codec import Message
 from schemas.envelope import Cause, Recorded
 from schemas.markets import (
@@ -52,7 +52,8 @@ async def projected(*events: Message) -> MemoryTable:
         recorded = Recorded(MARKETS_JOURNAL, 0, n, 1, event.TYPE, "BTC-USD", n, cause)
         row = {"kind": "checkpoint", "symbol": "markets.journal/0", "offset": n}
         changes = PROJECTION.project(event, recorded)
-        await table.transact(changes, checkpoint=Put(MARKETS.name, row), expected=checkpoint)
+        checkpoints = [Checkpoint(MARKETS.name, row, checkpoint)]
+        await table.transact(changes, checkpoints=checkpoints)
         checkpoint = row
     return table
 
