@@ -89,6 +89,8 @@ class Reason(StrEnum):
     INVALID_EXPIRY = "invalid-expiry"
     EXPIRED = "expired"
     POST_ONLY = "post-only"
+    REPLACE_PENDING = "replace-pending"
+    QUANTITY_FILLED = "quantity-filled"
 
 
 class EndReason(StrEnum):
@@ -123,6 +125,13 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     created_at_ms: int = 0
 
 
+class Replacement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What an order becomes if its market agrees; the price is that of a limit order."""
+
+    quantity_e8: int
+    price_e8: int | None = None
+
+
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """An order after an event; `locked_e8` of `locked_asset` is still held for it.
 
@@ -131,7 +140,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     worst price that the lock was computed from. The fee rates (parts per million) are those of its
     acceptance; `taker_notional_e8` is the part of `cum_notional_e8` that took liquidity.
     From broker time `expires_at_ms` on a DAY or GTD order is over (FIX 126); a `post_only` one
-    never takes liquidity (FIX 18=6).
+    never takes liquidity (FIX 18=6). While `replacing` is asked of its market, `locked_e8` covers
+    the order as it is and as it may become.
     """
 
     order_id: str
@@ -160,6 +170,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     updated_at_ms: int = 0
     expires_at_ms: int | None = None
     post_only: bool = False
+    replacing: Replacement | None = None
 
     @property
     def ends_at_once(self) -> bool:
@@ -228,6 +239,19 @@ class CancelOrder(Message):
     order_id: str
 
 
+class ReplaceOrder(Message):
+    """Ask the market to change an open order's quantity (all of it, filled or not) or limit.
+
+    It keeps its priority when only the quantity falls. One change may be pending at a time.
+    """
+
+    TYPE: ClassVar[str] = "accounts.replace-order.v1"
+    account_id: ClientAccount
+    order_id: str
+    quantity_e8: int | None = None
+    price_e8: int | None = None
+
+
 class CancelAllOrders(Message):
     """Ask the markets to take every open order out of their books, or those of one asset."""
 
@@ -292,6 +316,27 @@ class RefuseCancel(Message):
     """The market's answer to a cancel it could not do."""
 
     TYPE: ClassVar[str] = "accounts.refuse-cancel.v1"
+    account_id: str
+    order_id: str
+    reason: Reason
+
+
+class ApplyReplace(Message):
+    """The market did what a replace asked; trades of the changed order come after it."""
+
+    TYPE: ClassVar[str] = "accounts.apply-replace.v1"
+    account_id: str
+    order_id: str
+    symbol: str
+    quantity_e8: int
+    price_e8: int | None
+    cum_quantity_e8: int
+
+
+class RefuseReplace(Message):
+    """The market's answer to a replace it could not do."""
+
+    TYPE: ClassVar[str] = "accounts.refuse-replace.v1"
     account_id: str
     order_id: str
     reason: Reason
@@ -446,6 +491,37 @@ class CancelRequested(Message):
     order: Order
 
 
+class ReplaceRequested(Message):
+    """ExecType PENDING_REPLACE: the lock covers both orders, and the market answers."""
+
+    TYPE: ClassVar[str] = "accounts.replace-requested.v1"
+    account_id: str
+    order: Order
+    holdings: tuple[Holding, ...] = ()
+    postings: tuple[Posting, ...] = ()
+
+
+class OrderReplaced(Message):
+    """ExecType REPLACED: the order has its new terms, and only what they may need is locked."""
+
+    TYPE: ClassVar[str] = "accounts.order-replaced.v1"
+    account_id: str
+    order: Order
+    holdings: tuple[Holding, ...] = ()
+    postings: tuple[Posting, ...] = ()
+
+
+class ReplaceRefused(Message):
+    """The market refused a replace: the order is as before, and what it locked more is free."""
+
+    TYPE: ClassVar[str] = "accounts.replace-refused.v1"
+    account_id: str
+    order: Order
+    reason: Reason
+    holdings: tuple[Holding, ...] = ()
+    postings: tuple[Posting, ...] = ()
+
+
 class Canceling(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An order whose cancel goes to its market."""
 
@@ -501,11 +577,14 @@ COMMANDS: Final = Codec(
     WithdrawFunds,
     PlaceOrder,
     CancelOrder,
+    ReplaceOrder,
     CancelAllOrders,
     ContinueCancelAll,
     ApplyExecution,
     EndOrder,
     RefuseCancel,
+    ApplyReplace,
+    RefuseReplace,
     PriceCollar,
     MarketTerms,
 )
@@ -521,6 +600,9 @@ EVENTS: Final = Codec(
     OrderExpired,
     CancelRequested,
     CancelAllRequested,
+    ReplaceRequested,
+    OrderReplaced,
+    ReplaceRefused,
     HouseTraded,
     CollarSet,
     TermsSet,

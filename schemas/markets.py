@@ -121,6 +121,20 @@ class CancelRestingOrder(Message):
     order_id: str
 
 
+class ReplaceRestingOrder(Message):
+    """Fact from accounts: give the order this quantity and limit, or say why not.
+
+    It keeps its priority when only the quantity falls; otherwise it comes anew and may trade.
+    """
+
+    TYPE: ClassVar[str] = "markets.replace-resting-order.v1"
+    symbol: str
+    account_id: str
+    order_id: str
+    quantity_e8: int
+    price_e8: int | None
+
+
 class TickClock(Message):
     """The clock reached every partition: time for expiries."""
 
@@ -223,6 +237,33 @@ class OrderEnded(Message):
     answers_cause: bool = True
 
 
+class OrderReplaced(Message):
+    """The order has a new quantity and limit.
+
+    One that `keeps_priority` stays where it is with `leaves_e8`; any other left the book, and the
+    events after this one say what it traded and where it rests or why it ended.
+    """
+
+    TYPE: ClassVar[str] = "markets.order-replaced.v1"
+    symbol: str
+    account_id: str
+    order_id: str
+    quantity_e8: int
+    leaves_e8: int
+    price_e8: int | None
+    keeps_priority: bool
+
+
+class ReplaceRefused(Message):
+    """The order is as it was, or no longer in the book."""
+
+    TYPE: ClassVar[str] = "markets.replace-refused.v1"
+    symbol: str
+    account_id: str
+    order_id: str
+    reason: Reason
+
+
 class CancelRefused(Message):
     """Nothing to cancel: the order is not in the book."""
 
@@ -249,7 +290,14 @@ class ClockTicked(Message):
 
 
 COMMANDS: Final = Codec(
-    ListMarket, HaltMarket, ResumeMarket, UpdateQuote, SubmitOrder, CancelRestingOrder, TickClock
+    ListMarket,
+    HaltMarket,
+    ResumeMarket,
+    UpdateQuote,
+    SubmitOrder,
+    CancelRestingOrder,
+    ReplaceRestingOrder,
+    TickClock,
 )
 EVENTS: Final = Codec(
     MarketListed,
@@ -260,7 +308,9 @@ EVENTS: Final = Codec(
     TradeExecuted,
     OrderRested,
     OrderEnded,
+    OrderReplaced,
     CancelRefused,
+    ReplaceRefused,
     CommandRefused,
     ClockTicked,
 )

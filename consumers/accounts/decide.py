@@ -6,12 +6,14 @@ from typing import Final
 from msgspec.structs import replace
 
 from consumers.accounts import ledger, rules
+from consumers.accounts.replacing import replace_order, replace_refused, replaced
 from consumers.accounts.settle import ended, executed, house_executed
 from consumers.accounts.state import Account, State
 from runtime.errors import Halted
 from schemas.accounts import (
     CASH,
     ApplyExecution,
+    ApplyReplace,
     CancelAllOrders,
     CancelAllRequested,
     Canceling,
@@ -33,6 +35,8 @@ from schemas.accounts import (
     PriceCollar,
     Reason,
     RefuseCancel,
+    RefuseReplace,
+    ReplaceOrder,
     TermsSet,
     WithdrawFunds,
 )
@@ -67,6 +71,8 @@ def decide(state: State, command: Message, cause: Cause) -> Sequence[Message]:
             event = cancel(state, command, cause)
         case CancelAllOrders() | ContinueCancelAll():
             event = cancel_all(state, command)
+        case ReplaceOrder() | ApplyReplace() | RefuseReplace():
+            event = _replacing(state, command, cause)
         case DepositFunds():
             event = deposit(state, command, cause)
         case WithdrawFunds():
@@ -74,6 +80,18 @@ def decide(state: State, command: Message, cause: Cause) -> Sequence[Message]:
         case _:
             event = _told(command)
     return (event,)
+
+
+def _replacing(
+    state: State, command: ReplaceOrder | ApplyReplace | RefuseReplace, cause: Cause
+) -> Message:
+    match command:
+        case ReplaceOrder():
+            return replace_order(state, command, cause)
+        case ApplyReplace():
+            return replaced(state, command, cause)
+        case RefuseReplace():
+            return replace_refused(state, command, cause)
 
 
 def deposit(state: State, command: DepositFunds, cause: Cause) -> FundsDeposited | CommandRefused:

@@ -16,7 +16,10 @@ from schemas.accounts import (
     OrderExpired,
     OrderFilled,
     OrderRejected,
+    OrderReplaced,
     OrderTraded,
+    ReplaceRefused,
+    ReplaceRequested,
     TermsSet,
 )
 from schemas.codec import Message
@@ -42,6 +45,10 @@ def evolve(state: State, event: Message, cause: Cause) -> None:
             account = _account(state, event.account_id)
             _hold(account, event.holdings)
             _end(account, event.order)
+        case ReplaceRequested() | OrderReplaced() | ReplaceRefused():
+            account = _account(state, event.account_id)
+            account.orders[event.order.order_id] = event.order
+            _hold(account, event.holdings)
         case CancelRequested():
             _account(state, event.account_id).orders[event.order.order_id] = event.order
         case FundsDeposited():

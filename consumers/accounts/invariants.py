@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from consumers.accounts.rules import OPEN_ORDERS_MAX
+from consumers.accounts.rules import OPEN_ORDERS_MAX, need_of, need_while_replacing
 from consumers.accounts.state import FINAL_ORDERS_MAX, Account, State, is_house
 from runtime.errors import InvariantBroken
 from schemas.accounts import Order, Posting
@@ -59,6 +59,13 @@ def check_event(event: Message) -> None:
 def _check_order(account_id: str, order: Order) -> None:
     if order.locked_e8 < 0 or order.cum_quantity_e8 > order.quantity_e8:
         raise InvariantBroken(f"{account_id}: order {order.order_id} took more than it may")
+    if order.locked_e8 < need_of(order):
+        raise InvariantBroken(f"{account_id}: order {order.order_id} locks less than it may need")
+    wanted = order.replacing
+    if wanted is None or wanted.quantity_e8 <= order.cum_quantity_e8:
+        return
+    if order.locked_e8 < need_while_replacing(order, wanted):
+        raise InvariantBroken(f"{account_id}: order {order.order_id} cannot become what was asked")
 
 
 def _check_client_order_ids(account_id: str, account: Account) -> None:

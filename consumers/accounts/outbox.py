@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from runtime.errors import InvariantBroken
 from runtime.journal.context import Outgoing
 from schemas.accounts import (
     CancelAllRequested,
@@ -10,11 +11,12 @@ from schemas.accounts import (
     HouseTraded,
     OrderAccepted,
     OrderTraded,
+    ReplaceRequested,
     TermsSet,
 )
 from schemas.codec import Message
 from schemas.envelope import Cause
-from schemas.markets import CancelRestingOrder, SubmitOrder
+from schemas.markets import CancelRestingOrder, ReplaceRestingOrder, SubmitOrder
 from schemas.topics import ACCOUNTS_COMMANDS, MARKETS_COMMANDS
 
 
@@ -32,6 +34,8 @@ def outbox(event: Message, _cause: Cause) -> Sequence[Outgoing]:
             return (Outgoing(MARKETS_COMMANDS, message.symbol, message, carries_reply=True),)
         case CancelAllRequested():
             return _cancels(event)
+        case ReplaceRequested():
+            return _replace(event)
         case _:
             return ()
 
@@ -43,7 +47,9 @@ def answers(event: Message, _cause: Cause) -> bool:
             return not event.order.ends_at_once
         case CancelAllRequested():
             return event.next is None
-        case OrderTraded() | HouseTraded() | CancelRequested() | CollarSet() | TermsSet():
+        case OrderTraded() | CancelRequested() | ReplaceRequested():
+            return False
+        case HouseTraded() | CollarSet() | TermsSet():
             return False
         case _:
             return True
@@ -59,6 +65,20 @@ def _cancels(event: CancelAllRequested) -> Sequence[Outgoing]:
     if event.next is not None:
         sent.append(Outgoing(ACCOUNTS_COMMANDS, event.account_id, event.next, carries_reply=True))
     return sent
+
+
+def _replace(event: ReplaceRequested) -> Sequence[Outgoing]:
+    order = event.order
+    if order.replacing is None:
+        raise InvariantBroken(f"order {order.order_id} is not to be replaced")
+    message = ReplaceRestingOrder(
+        symbol=order.symbol,
+        account_id=event.account_id,
+        order_id=order.order_id,
+        quantity_e8=order.replacing.quantity_e8,
+        price_e8=order.replacing.price_e8,
+    )
+    return (Outgoing(MARKETS_COMMANDS, order.symbol, message, carries_reply=True),)
 
 
 def _submit(event: OrderAccepted) -> Outgoing:

@@ -11,13 +11,15 @@ from schemas.accounts import (
     CASH,
     CollarSet,
     MarketTerms,
+    Order,
     OrderType,
     PlaceOrder,
     Reason,
+    Replacement,
     Side,
     TimeInForce,
 )
-from schemas.money import E8, fee_ceil, notional_ceil
+from schemas.money import E8, PPM, fee_ceil, notional_ceil
 
 QUANTITY_MIN_E8: Final = E8 // 1000
 PRICE_MAX_E8: Final = 1_000_000 * E8
@@ -90,24 +92,79 @@ def refusal(
     account: Account, order: PlaceOrder, market: Quoted, lock: Lock, *, now_ms: int
 ) -> Reason | None:
     """Why the order is refused at log time `now_ms`, if it is."""
+    limit_e8, is_limit = limit_of(order), order.order_type is OrderType.LIMIT
     return (
-        _shape_refusal(order, market.terms)
+        _shape_refusal(order.quantity_e8, limit_e8, market.terms, is_limit=is_limit)
         or _life_refusal(order, now_ms)
-        or _value_refusal(order, market)
+        or _value_refusal(order.quantity_e8, limit_e8, market.collar.last_e8, market.terms)
         or _account_refusal(account, order)
-        or _funds_refusal(account, lock)
+        or funds_refusal(account, lock.asset, lock.amount_e8)
     )
 
 
-def _shape_refusal(order: PlaceOrder, terms: MarketTerms) -> Reason | None:
-    if order.quantity_e8 < QUANTITY_MIN_E8:
+def replace_refusal(
+    order: Order, wanted: Replacement, terms: MarketTerms, last_e8: int | None
+) -> Reason | None:
+    """Why an open order cannot become this, if it cannot; `last_e8` is the last known price."""
+    is_limit = order.order_type is OrderType.LIMIT
+    if order.replacing is not None:
+        return Reason.REPLACE_PENDING
+    if wanted.price_e8 is not None and not is_limit:
+        return Reason.INVALID_PRICE
+    if reason := _shape_refusal(wanted.quantity_e8, wanted.price_e8, terms, is_limit=is_limit):
+        return reason
+    if wanted.quantity_e8 <= order.cum_quantity_e8:
+        return Reason.QUANTITY_FILLED
+    worst_e8 = order.protection_price_e8 if wanted.price_e8 is None else wanted.price_e8
+    return _value_refusal(wanted.quantity_e8, wanted.price_e8, last_e8 or worst_e8, terms)
+
+
+def need_of(order: Order) -> int:
+    """What an open order may still take from its lock, and no less."""
+    leaves_e8 = order.quantity_e8 - order.cum_quantity_e8
+    if order.side is Side.SELL:
+        return leaves_e8
+    return _cash_need(order, notional_ceil(order.protection_price_e8, leaves_e8))
+
+
+def need_while_replacing(order: Order, wanted: Replacement) -> int:
+    """What it may take before and after its market replaces it.
+
+    Whatever it trades first costs its old price, so a larger order at a lower price may need more
+    than either of the two: all of the old one, and the new part at the new price.
+    """
+    if order.side is Side.SELL:
+        return max(order.quantity_e8, wanted.quantity_e8) - order.cum_quantity_e8
+    old_price_e8 = order.protection_price_e8
+    new_price_e8 = old_price_e8 if wanted.price_e8 is None else wanted.price_e8
+    before_e8 = notional_ceil(old_price_e8, order.quantity_e8 - order.cum_quantity_e8)
+    more_e8 = notional_ceil(new_price_e8, max(0, wanted.quantity_e8 - order.quantity_e8))
+    after_e8 = notional_ceil(new_price_e8, wanted.quantity_e8 - order.cum_quantity_e8)
+    return _cash_need(order, max(before_e8 + more_e8, after_e8))
+
+
+def _cash_need(order: Order, notional_e8: int) -> int:
+    """That notional and the dearer fee on it, rounded with the fees so far as `settle` does."""
+    maker_e8 = order.cum_notional_e8 - order.taker_notional_e8
+    fees = (
+        maker_e8 * order.maker_fee_ppm
+        + order.taker_notional_e8 * order.taker_fee_ppm
+        + notional_e8 * max(order.maker_fee_ppm, order.taker_fee_ppm)
+    )
+    return notional_e8 + -(-fees // PPM) - order.fee_e8
+
+
+def _shape_refusal(
+    quantity_e8: int, price_e8: int | None, terms: MarketTerms, *, is_limit: bool
+) -> Reason | None:
+    if quantity_e8 < QUANTITY_MIN_E8:
         return Reason.INVALID_QUANTITY
-    if order.order_type is OrderType.LIMIT:
-        if order.price_e8 is None or not 0 < order.price_e8 <= PRICE_MAX_E8:
+    if is_limit:
+        if price_e8 is None or not 0 < price_e8 <= PRICE_MAX_E8:
             return Reason.INVALID_PRICE
-        if order.price_e8 % terms.tick_e8:
+        if price_e8 % terms.tick_e8:
             return Reason.TICK_SIZE
-    return Reason.LOT_SIZE if order.quantity_e8 % terms.lot_e8 else None
+    return Reason.LOT_SIZE if quantity_e8 % terms.lot_e8 else None
 
 
 def _life_refusal(order: PlaceOrder, now_ms: int) -> Reason | None:
@@ -120,12 +177,13 @@ def _life_refusal(order: PlaceOrder, now_ms: int) -> Reason | None:
     return None if is_sane else Reason.INVALID_EXPIRY
 
 
-def _value_refusal(order: PlaceOrder, market: Quoted) -> Reason | None:
-    last_e8 = market.collar.last_e8
-    limit_e8 = limit_of(order) or last_e8
-    if order.quantity_e8 * max(limit_e8, last_e8) > ORDER_VALUE_MAX_E8 * E8:
+def _value_refusal(
+    quantity_e8: int, price_e8: int | None, last_e8: int, terms: MarketTerms
+) -> Reason | None:
+    limit_e8 = last_e8 if price_e8 is None else price_e8
+    if quantity_e8 * max(limit_e8, last_e8) > ORDER_VALUE_MAX_E8 * E8:
         return Reason.ORDER_VALUE
-    if order.quantity_e8 * limit_e8 < market.terms.min_notional_e8 * E8:
+    if quantity_e8 * limit_e8 < terms.min_notional_e8 * E8:
         return Reason.MIN_NOTIONAL
     return None
 
@@ -138,8 +196,9 @@ def _account_refusal(account: Account, order: PlaceOrder) -> Reason | None:
     return None
 
 
-def _funds_refusal(account: Account, lock: Lock) -> Reason | None:
-    held = account.holdings.get(lock.asset)
-    if held is not None and lock.amount_e8 <= held.free_e8:
+def funds_refusal(account: Account, asset: str, amount_e8: int) -> Reason | None:
+    """Why the account cannot lock that much more, if it cannot."""
+    held = account.holdings.get(asset)
+    if held is not None and amount_e8 <= held.free_e8:
         return None
-    return Reason.INSUFFICIENT_FUNDS if lock.asset == CASH else Reason.INSUFFICIENT_HOLDINGS
+    return Reason.INSUFFICIENT_FUNDS if asset == CASH else Reason.INSUFFICIENT_HOLDINGS

@@ -98,7 +98,12 @@ def ended(state: State, fact: EndOrder, cause: Cause) -> OrderEnd:
         raise Halted(f"order {fact.order_id} ended as filled and is not: {fact}")
     event, status = _ENDS[fact.end]
     order = replace(
-        before, status=status, reason=fact.reason, locked_e8=0, updated_at_ms=cause.time_ms
+        before,
+        status=status,
+        reason=fact.reason,
+        locked_e8=0,
+        replacing=None,
+        updated_at_ms=cause.time_ms,
     )
     if not before.locked_e8:
         return event(account_id=fact.account_id, order=order, holdings=(), postings=())

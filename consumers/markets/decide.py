@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
+from msgspec.structs import replace
+
 from consumers.markets.book import Book, Collar, Resting
 from consumers.markets.matching import (
     EXPIRIES_MAX,
@@ -35,10 +37,13 @@ from schemas.markets import (
     MarketListed,
     MarketResumed,
     OrderEnded,
+    OrderReplaced,
     OrderRested,
     Party,
     Quote,
     QuoteUpdated,
+    ReplaceRefused,
+    ReplaceRestingOrder,
     ResumeMarket,
     Rules,
     SubmitOrder,
@@ -73,6 +78,8 @@ def decide(state: Markets, command: Message, cause: Cause) -> Sequence[Message]:
             return submit(state, command, cause)
         case CancelRestingOrder():
             return (cancel(state.books.get(command.symbol), command),)
+        case ReplaceRestingOrder():
+            return replace_order(state.books.get(command.symbol), command, cause)
         case UpdateQuote():
             return update_quote(state.books.get(command.symbol), command, cause)
         case TickClock():
@@ -93,24 +100,25 @@ def submit(state: Markets, order: SubmitOrder, cause: Cause) -> Sequence[Message
         return (_ended(order, EndReason.REJECTED, 0, Reason.UNKNOWN_ASSET),)
     if order.order_id in book.orders:
         raise Halted(f"order {order.order_id} was submitted twice")
-    if not book.is_open:
-        return (_ended(order, EndReason.REJECTED, 0, Reason.MARKET_HALTED),)
-    if order.deadline_ms is not None and cause.time_ms > order.deadline_ms:
-        return (_ended(order, EndReason.EXPIRED, 0, Reason.DEADLINE),)
-    if order.expires_at_ms is not None and cause.time_ms >= order.expires_at_ms:
-        return (_ended(order, EndReason.EXPIRED, 0, Reason.EXPIRED),)
-    return _matched(book, order, cause)
-
-
-def _matched(book: Book, order: SubmitOrder, cause: Cause) -> Sequence[Message]:
-    """Those on its way whose time has come end, then it trades, then it rests or ends."""
-    swept = sweep(book, order, now_ms=cause.time_ms)
+    turned_away = _turned_away(book, order, cause.time_ms)
+    if turned_away is not None:
+        return (turned_away,)
+    swept = sweep(book, order, order.quantity_e8, now_ms=cause.time_ms)
     if order.post_only and swept.fills:
         return (_ended(order, EndReason.EXPIRED, 0, Reason.POST_ONLY),)
     if order.time_in_force is TimeInForce.FOK and swept.leaves_e8:
         return (_killed(order, swept.stop),)
-    over = [_over(book, each) for each in swept.over]
-    return (*over, *_taken(book, order, swept.fills, cause), _remainder(order, swept))
+    return (*_taken(book, order, swept, cause), _remainder(order, swept))
+
+
+def _turned_away(book: Book, order: SubmitOrder, now_ms: int) -> OrderEnded | None:
+    if not book.is_open:
+        return _ended(order, EndReason.REJECTED, 0, Reason.MARKET_HALTED)
+    if order.deadline_ms is not None and now_ms > order.deadline_ms:
+        return _ended(order, EndReason.EXPIRED, 0, Reason.DEADLINE)
+    if order.expires_at_ms is not None and now_ms >= order.expires_at_ms:
+        return _ended(order, EndReason.EXPIRED, 0, Reason.EXPIRED)
+    return None
 
 
 def _killed(order: SubmitOrder, stop: Stop) -> OrderEnded:
@@ -195,15 +203,99 @@ def _over(book: Book, resting: Resting) -> OrderEnded:
     )
 
 
+def replace_order(
+    book: Book | None, command: ReplaceRestingOrder, cause: Cause
+) -> Sequence[Message]:
+    """Change the order where it lies, or let it come anew with its new terms, or say why not."""
+    resting = None if book is None else book.orders.get(command.order_id)
+    if book is None or resting is None or resting.account_id != command.account_id:
+        return (_unreplaced(command, Reason.ORDER_FINAL),)
+    if resting.is_over(cause.time_ms):
+        return (_over(book, resting), _unreplaced(command, Reason.ORDER_FINAL))
+    if reason := _replace_refusal(book, command, resting):
+        return (_unreplaced(command, reason),)
+    if command.price_e8 == resting.price_e8 and command.quantity_e8 <= resting.quantity_e8:
+        return (_replaced(command, resting, keeps_priority=True),)
+    return _come_anew(book, command, resting, cause)
+
+
+def _replace_refusal(book: Book, command: ReplaceRestingOrder, resting: Resting) -> Reason | None:
+    if not book.is_open:
+        return Reason.MARKET_HALTED
+    if command.quantity_e8 <= resting.cum_quantity_e8:
+        return Reason.QUANTITY_FILLED
+    return Reason.INVALID_PRICE if command.price_e8 is None else None
+
+
+def _come_anew(
+    book: Book, command: ReplaceRestingOrder, resting: Resting, cause: Cause
+) -> Sequence[Message]:
+    order = _renewed(command, resting)
+    leaves_e8 = order.quantity_e8 - resting.cum_quantity_e8
+    swept = sweep(book, order, leaves_e8, now_ms=cause.time_ms)
+    if order.post_only and swept.fills:
+        return (_unreplaced(command, Reason.POST_ONLY),)
+    left = _remainder(order, swept)
+    if isinstance(left, OrderEnded):
+        left = replace(left, answers_cause=False)
+    replaced = _replaced(command, resting, keeps_priority=False)
+    cum_e8 = resting.cum_quantity_e8
+    return (replaced, *_taken(book, order, swept, cause, cum_e8=cum_e8), left)
+
+
+def _renewed(command: ReplaceRestingOrder, resting: Resting) -> SubmitOrder:
+    price_e8 = resting.price_e8 if command.price_e8 is None else command.price_e8
+    return SubmitOrder(
+        symbol=command.symbol,
+        account_id=resting.account_id,
+        order_id=resting.order_id,
+        side=resting.side,
+        order_type=OrderType.LIMIT,
+        time_in_force=resting.time_in_force,
+        quantity_e8=command.quantity_e8,
+        price_e8=price_e8,
+        protection_price_e8=price_e8,
+        expires_at_ms=resting.expires_at_ms,
+        post_only=resting.post_only,
+    )
+
+
+def _replaced(
+    command: ReplaceRestingOrder, resting: Resting, *, keeps_priority: bool
+) -> OrderReplaced:
+    return OrderReplaced(
+        symbol=command.symbol,
+        account_id=command.account_id,
+        order_id=command.order_id,
+        quantity_e8=command.quantity_e8,
+        leaves_e8=command.quantity_e8 - resting.cum_quantity_e8,
+        price_e8=command.price_e8,
+        keeps_priority=keeps_priority,
+    )
+
+
+def _unreplaced(command: ReplaceRestingOrder, reason: Reason) -> ReplaceRefused:
+    return ReplaceRefused(
+        symbol=command.symbol,
+        account_id=command.account_id,
+        order_id=command.order_id,
+        reason=reason,
+    )
+
+
 # --- trades ------------------------------------------------------------------------------------
 
 
 def _taken(
-    book: Book, order: SubmitOrder, fills: Sequence[Fill], cause: Cause
+    book: Book, order: SubmitOrder, swept: Sweep, cause: Cause, *, cum_e8: int = 0
 ) -> Iterator[Message]:
-    """The trades of an incoming order, each followed by the end of what it filled."""
-    cum_e8 = 0
-    for n, fill in enumerate(fills):
+    """The ends of those whose time had come, then the trades, each with the end of what it filled.
+
+    `cum_e8` is what the order traded before.
+    """
+    for each in swept.over:
+        yield _over(book, each)
+    for n, fill in enumerate(swept.fills):
         cum_e8 += fill.quantity_e8
         taker = Party(
             account_id=order.account_id,

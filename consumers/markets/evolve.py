@@ -15,9 +15,11 @@ from schemas.markets import (
     MarketListed,
     MarketResumed,
     OrderEnded,
+    OrderReplaced,
     OrderRested,
     Party,
     QuoteUpdated,
+    ReplaceRefused,
     TradeExecuted,
 )
 
@@ -35,6 +37,8 @@ def evolve(state: Markets, event: Message, cause: Cause) -> None:
             state.book(event.symbol).remove(event.order_id)
         case OrderRested():
             state.book(event.symbol).add(_resting(event))
+        case OrderReplaced():
+            _replace(state.book(event.symbol), event)
         case QuoteUpdated():
             _quote(state.book(event.symbol), event)
         case CollarMoved():
@@ -43,7 +47,7 @@ def evolve(state: Markets, event: Message, cause: Cause) -> None:
             state.ticked_at_ms = cause.time_ms
         case MarketListed() | MarketHalted() | MarketResumed():
             _terms(state.book(event.symbol), event)
-        case CancelRefused() | CommandRefused():
+        case CancelRefused() | ReplaceRefused() | CommandRefused():
             state.book(event.symbol)
         case _:
             raise InvariantBroken(f"{event.TYPE} is not an event of markets")
@@ -79,6 +83,14 @@ def _resting(event: OrderRested) -> Resting:
         expires_at_ms=event.expires_at_ms,
         post_only=event.post_only,
     )
+
+
+def _replace(book: Book, event: OrderReplaced) -> None:
+    if not event.keeps_priority:
+        book.remove(event.order_id)
+        return
+    order = book.orders[event.order_id]
+    order.quantity_e8, order.leaves_e8 = event.quantity_e8, event.leaves_e8
 
 
 def _trade(book: Book, event: TradeExecuted) -> None:

@@ -52,11 +52,10 @@ def worst_price(order: SubmitOrder) -> int:
     return order.price_e8
 
 
-def sweep(book: Book, order: SubmitOrder, *, now_ms: int) -> Sweep:
-    """Match an incoming order as far as its price, its quantity and `FILLS_MAX` go."""
+def sweep(book: Book, order: SubmitOrder, leaves_e8: int, *, now_ms: int) -> Sweep:
+    """Match what is left of an incoming order as far as its price and `FILLS_MAX` go."""
     fills: list[Fill] = []
     over: list[Resting] = []
-    leaves_e8 = order.quantity_e8
     ladder = book.ladders[OPPOSITE[order.side]]
     rank_max = ladder.rank(worst_price(order))
     for offer in offers(book, OPPOSITE[order.side], now_ms=now_ms):

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from runtime.journal.context import EVERYWHERE, Outgoing
 from schemas.accounts import (
     ApplyExecution,
+    ApplyReplace,
     EndOrder,
     Liquidity,
     MarketTerms,
     PriceCollar,
     RefuseCancel,
+    RefuseReplace,
 )
 from schemas.codec import Message
 from schemas.markets import (
@@ -19,7 +21,9 @@ from schemas.markets import (
     MarketListed,
     MarketResumed,
     OrderEnded,
+    OrderReplaced,
     Party,
+    ReplaceRefused,
     TradeExecuted,
 )
 from schemas.topics import ACCOUNTS_COMMANDS
@@ -35,8 +39,8 @@ def outbox(event: Message) -> Sequence[Outgoing]:
             )
         case OrderEnded():
             return (_end(event),)
-        case CancelRefused():
-            return (_refusal(event),)
+        case CancelRefused() | OrderReplaced() | ReplaceRefused():
+            return (_answer(event),)
         case CollarMoved():
             return (Outgoing(ACCOUNTS_COMMANDS, EVERYWHERE, _price_collar(event)),)
         case MarketListed() | MarketHalted() | MarketResumed():
@@ -74,8 +78,37 @@ def _end(event: OrderEnded) -> Outgoing:
     return Outgoing(ACCOUNTS_COMMANDS, event.account_id, message, carries_reply=event.answers_cause)
 
 
+def _answer(event: CancelRefused | OrderReplaced | ReplaceRefused) -> Outgoing:
+    match event:
+        case CancelRefused():
+            return _refusal(event)
+        case OrderReplaced():
+            return _replacement(event)
+        case ReplaceRefused():
+            return _replace_refusal(event)
+
+
 def _refusal(event: CancelRefused) -> Outgoing:
     message = RefuseCancel(
+        account_id=event.account_id, order_id=event.order_id, reason=event.reason
+    )
+    return Outgoing(ACCOUNTS_COMMANDS, event.account_id, message, carries_reply=True)
+
+
+def _replacement(event: OrderReplaced) -> Outgoing:
+    message = ApplyReplace(
+        account_id=event.account_id,
+        order_id=event.order_id,
+        symbol=event.symbol,
+        quantity_e8=event.quantity_e8,
+        price_e8=event.price_e8,
+        cum_quantity_e8=event.quantity_e8 - event.leaves_e8,
+    )
+    return Outgoing(ACCOUNTS_COMMANDS, event.account_id, message, carries_reply=True)
+
+
+def _replace_refusal(event: ReplaceRefused) -> Outgoing:
+    message = RefuseReplace(
         account_id=event.account_id, order_id=event.order_id, reason=event.reason
     )
     return Outgoing(ACCOUNTS_COMMANDS, event.account_id, message, carries_reply=True)

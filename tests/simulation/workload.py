@@ -64,6 +64,7 @@ class Workload:
             (40, self._order),
             (20, self._cancel),
             (3, self._cancel_all),
+            (12, self._replace),
             (8, self._register),
             (8, self._sign_in),
             (4, self._profile),
@@ -153,6 +154,20 @@ class Workload:
             else (self._accounts[0], "f" * 32)
         )
         command = accounts.CancelOrder(account_id=account_id, order_id=order_id)
+        self._send("accounts", account_id, command)
+
+    def _replace(self) -> None:
+        accepted = self._accepted()
+        if not accepted:
+            return
+        account_id, order_id = self._random.choice(accepted)
+        drift = self._random.choice((0, -20, 20)) * 40_000 * E8 // 10_000
+        command = accounts.ReplaceOrder(
+            account_id=account_id,
+            order_id=order_id,
+            quantity_e8=_LOT_E8["XRP-USD"] * self._random.choice((1, 100, 300)) // 100_000,
+            price_e8=self._random.choice((None, _PRICE_E8["BTC-USD"] + drift)),
+        )
         self._send("accounts", account_id, command)
 
     def _cancel_all(self) -> None:

@@ -13,6 +13,7 @@ from schemas.accounts import (
     CASH,
     EVENTS,
     ApplyExecution,
+    ApplyReplace,
     CancelOrder,
     DepositFunds,
     EndOrder,
@@ -23,6 +24,8 @@ from schemas.accounts import (
     OrderType,
     PlaceOrder,
     PriceCollar,
+    Replacement,
+    ReplaceOrder,
     Side,
     TimeInForce,
     WithdrawFunds,
@@ -227,6 +230,36 @@ class Desk:
 
     def cancel(self, order_id: str, account_id: str = ALICE) -> Event:
         return self.tell(CancelOrder(account_id=account_id, order_id=order_id))
+
+    def replace(
+        self,
+        order_id: str,
+        quantity: str | None = None,
+        price: str | None = None,
+        account_id: str = ALICE,
+    ) -> Event:
+        return self.tell(
+            ReplaceOrder(
+                account_id=account_id,
+                order_id=order_id,
+                quantity_e8=None if quantity is None else parse_e8(quantity),
+                price_e8=None if price is None else parse_e8(price),
+            )
+        )
+
+    def replaced(self, order: Order, account_id: str = ALICE, **changes: Field) -> Event:
+        """The market did what it was asked."""
+        known = self.account(account_id).orders.get(order.order_id, order)
+        wanted = known.replacing or Replacement(quantity_e8=known.quantity_e8)
+        fact = ApplyReplace(
+            account_id=account_id,
+            order_id=order.order_id,
+            symbol=order.symbol,
+            quantity_e8=wanted.quantity_e8,
+            price_e8=wanted.price_e8,
+            cum_quantity_e8=known.cum_quantity_e8,
+        )
+        return self.tell(replace(fact, **changes))
 
     def fund(self, quantity: str = "10") -> None:
         """Give Alice $1,000 and some BTC bought at $1 from a deposit of its own."""

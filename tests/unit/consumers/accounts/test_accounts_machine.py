@@ -30,6 +30,9 @@ from schemas.accounts import (
     PriceCollar,
     Reason,
     RefuseCancel,
+    RefuseReplace,
+    ReplaceOrder,
+    ReplaceRequested,
     Side,
     TimeInForce,
 )
@@ -145,6 +148,21 @@ class Exchange(RuleBasedStateMachine):
         else:
             assert event.reason is Reason.ORDER_FINAL
 
+    @precondition(lambda self: self.resting)
+    @rule(pick=picks, quantity_e8=st.none() | quantities, price_e8=st.none() | prices)
+    def replace(self, pick: int, quantity_e8: int | None, price_e8: int | None) -> None:
+        trader, order = list(self.resting.values())[pick % len(self.resting)]
+        event = self.desk.tell(
+            ReplaceOrder(
+                account_id=trader,
+                order_id=order.order_id,
+                quantity_e8=quantity_e8,
+                price_e8=price_e8,
+            )
+        )
+        if isinstance(event, ReplaceRequested):
+            self.resting[order.order_id] = (trader, event.order)
+
     # --- the market -----------------------------------------------------------------------------
 
     @precondition(lambda self: self.resting)
@@ -204,6 +222,23 @@ class Exchange(RuleBasedStateMachine):
         del self.resting[order.order_id]
         self.ended.append((trader, order.order_id))
         del self.ended[:-50]
+
+    @precondition(lambda self: any(order.replacing for _, order in self.resting.values()))
+    @rule(pick=picks, agrees=st.booleans())
+    def answer_a_replace(self, pick: int, *, agrees: bool) -> None:
+        asked = [each for each in self.resting.values() if each[1].replacing]
+        trader, order = asked[pick % len(asked)]
+        wanted = order.replacing
+        if agrees and wanted.quantity_e8 > order.cum_quantity_e8:
+            event = self.desk.replaced(order, trader)
+            assert event.order.protection_price_e8 == wanted.price_e8 or not wanted.price_e8
+        else:
+            reason = Reason.QUANTITY_FILLED
+            event = self.desk.tell(
+                RefuseReplace(account_id=trader, order_id=order.order_id, reason=reason)
+            )
+        assert event.order.replacing is None
+        self.resting[order.order_id] = (trader, event.order)
 
     @precondition(lambda self: self.ended)
     @rule(pick=picks)
@@ -304,5 +339,6 @@ def test_no_history_makes_or_loses_money_or_a_lock(desk_type: Desk) -> None:
     )
     for often in (OrderAccepted, OrderTraded):
         assert told[often.__name__] >= 200, told
+    assert told["OrderReplaced"] >= 5, told
     for seldom in (OrderFilled, OrderCanceled, OrderExpired, OrderRejected, CancelRequested):
         assert told[seldom.__name__] >= 5, told

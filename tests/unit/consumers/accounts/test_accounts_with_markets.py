@@ -11,7 +11,16 @@ from consumers.accounts.context import AccountsContext
 from consumers.accounts.invariants import check, check_event
 from consumers.markets.context import MarketsContext
 from runtime.journal.context import Outgoing
-from schemas.accounts import CancelOrder, DepositFunds, OrderType, PlaceOrder, Side, TimeInForce
+from schemas.accounts import (
+    CancelAllOrders,
+    CancelOrder,
+    DepositFunds,
+    OrderType,
+    PlaceOrder,
+    ReplaceOrder,
+    Side,
+    TimeInForce,
+)
 from schemas.codec import Message, encode
 from schemas.envelope import Cause, ReplyRoute
 from schemas.markets import ListMarket, Quote, Rules, TickClock, UpdateQuote
@@ -133,6 +142,25 @@ class Exchange:
         if open_orders := self.open_orders():
             self.ask(self.random.choice(open_orders))
 
+    def cancel_all(self) -> None:
+        self.ask(CancelAllOrders(account_id=self.random.choice(TRADERS)))
+
+    def replace(self) -> None:
+        if open_orders := self.open_orders():
+            order = self.random.choice(open_orders)
+            known = self.accounts.accounts[order.account_id].orders[order.order_id]
+            self.ask(
+                ReplaceOrder(
+                    account_id=order.account_id,
+                    order_id=order.order_id,
+                    quantity_e8=known.quantity_e8
+                    * self.random.choice([1, 2, 3, 4])
+                    // 200_000
+                    * 100_000,
+                    price_e8=(known.price_e8 or 0) + self.random.randint(-200, 200) * E8 // 100,
+                )
+            )
+
     def open_orders(self) -> list[CancelOrder]:
         return [
             CancelOrder(account_id=account_id, order_id=order_id)
@@ -152,7 +180,12 @@ def test_every_command_is_answered_once_and_every_trade_clears(seed: int) -> Non
         exchange.time_ms += exchange.random.choice([1, 10, 100, 1_000])
         if sequence % 5:
             exchange.quote(sequence)
-        act = exchange.random.choice([exchange.place] * 4 + [exchange.cancel])
+        act = exchange.random.choice(
+            [exchange.place] * 8
+            + [exchange.replace] * 3
+            + [exchange.cancel] * 2
+            + [exchange.cancel_all]
+        )
         act()
         if sequence % 10 == 0:
             exchange.feed(TickClock())
@@ -168,3 +201,4 @@ def test_every_command_is_answered_once_and_every_trade_clears(seed: int) -> Non
     )
     assert exchange.told["OrderTraded"] >= 10, exchange.told
     assert exchange.told["OrderCanceled"] >= 1, exchange.told
+    assert exchange.told["ReplaceRequested"] >= 2, exchange.told

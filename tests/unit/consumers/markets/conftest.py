@@ -11,6 +11,7 @@ from schemas.markets import (
     CancelRestingOrder,
     ListMarket,
     Quote,
+    ReplaceRestingOrder,
     Rules,
     SubmitOrder,
     TickClock,
@@ -113,6 +114,19 @@ class Partition:
                 symbol="BTC-USD",
                 account_id=account_id or f"account-of-{order_id}",
                 order_id=order_id,
+            )
+        )
+
+    def replace(
+        self, order_id: str, quantity: float, price: float, *, account_id: str | None = None
+    ) -> list[Message]:
+        return self.handle(
+            ReplaceRestingOrder(
+                symbol="BTC-USD",
+                account_id=account_id or f"account-of-{order_id}",
+                order_id=order_id,
+                quantity_e8=round(quantity * E8),
+                price_e8=round(price * E8),
             )
         )
 

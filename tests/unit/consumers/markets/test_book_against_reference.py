@@ -98,12 +98,7 @@ class Reference:
             return [], EndReason.EXPIRED
         before = [(each, each.leaves) for each in self.resting], dict(self.left)
         order.leaves = order.quantity
-        trades: list[Trade] = []
-        while order.leaves and (best := self.best(OTHER[order.side], now_ms)):
-            price, maker = best
-            if price > order.limit if order.side is BUY else price < order.limit:
-                break
-            trades.append(self.trade(order, maker, price))
+        trades = self.take(order, now_ms)
         if not order.leaves:
             return trades, EndReason.FILLED
         if order.tif is TimeInForce.FOK:
@@ -116,6 +111,36 @@ class Reference:
             return trades, EndReason.EXPIRED
         self.resting.append(order)
         return trades, None
+
+    def replace(
+        self, order: Order, price: int, quantity: int, now_ms: int
+    ) -> tuple[list[Trade], Reason | bool]:
+        """Its trades, and why not or whether it keeps its priority."""
+        filled = order.quantity - order.leaves
+        if not self.is_open or quantity <= filled:
+            return [], Reason.QUANTITY_FILLED if self.is_open else Reason.MARKET_HALTED
+        if price == order.limit and quantity <= order.quantity:
+            order.quantity, order.leaves = quantity, quantity - filled
+            return [], True
+        sign, best = (1 if order.side is BUY else -1), self.best(OTHER[order.side], now_ms)
+        if order.post_only and best and sign * best[0] <= sign * price:
+            return [], Reason.POST_ONLY
+        self.resting.remove(order)
+        order.limit, order.quantity, order.leaves = price, quantity, quantity - filled
+        trades = self.take(order, now_ms)
+        if order.leaves:
+            self.resting.append(order)
+        return trades, False
+
+    def take(self, order: Order, now_ms: int) -> list[Trade]:
+        """Trade with the best as long as the limit allows."""
+        trades: list[Trade] = []
+        sign = 1 if order.side is BUY else -1
+        while order.leaves and (best := self.best(OTHER[order.side], now_ms)):
+            if sign * best[0] > sign * order.limit:
+                break
+            trades.append(self.trade(order, best[1], best[0]))
+        return trades
 
     def trade(self, order: Order, maker: Order | None, price: int) -> Trade:
         offered = self.left[OTHER[order.side]] if maker is None else maker.leaves
@@ -221,6 +246,21 @@ class Comparison(RuleBasedStateMachine):
         elif order_id not in self.reference.over:
             assert [each.TYPE for each in events] == ["markets.cancel-refused.v1"]
             assert events[0].reason is Reason.ORDER_FINAL
+
+    @precondition(lambda self: self.reference.resting)
+    @rule(choice=st.data(), price=PRICES, quantity=st.integers(1, 6))
+    def replace(self, choice: st.DataObject, price: int, quantity: int) -> None:
+        order = choice.draw(st.sampled_from(self.reference.resting))
+        filled = order.quantity - order.leaves
+        expected, result = self.reference.replace(order, price, quantity, self.market.now_ms)
+        events = self.market.replace(order.order_id, quantity, price)
+        assert order.quantity - order.leaves >= filled
+        assert self.observed(events) == expected
+        if isinstance(result, Reason):
+            assert [each.TYPE for each in events] == ["markets.replace-refused.v1"]
+            assert events[0].reason is result
+        else:
+            assert events[0].keeps_priority is result
 
     @rule()
     def halt_or_resume(self) -> None:
