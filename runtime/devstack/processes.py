@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 METRICS_BASE: Final = 9464
 """The gateway's metrics port; each other process has one of its own above it."""
 _GATEWAYS_MAX: Final = 8
-FOLLOWER_NICENESS: Final = 10
+FOLLOWER_NICENESS: Final = 15
 """Where cores are few, what follows decisions yields to what makes them (ADR 10)."""
 
 

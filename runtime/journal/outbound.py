@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Final
 
 from aiokafka.partitioner import murmur2  # pyright: ignore[reportUnknownVariableType]
@@ -20,6 +21,7 @@ BATCH_BYTES_MAX: Final = 512 * 1024
 """Where batches are cut; below every topic's limit and aiokafka's max_batch_size (W4)."""
 
 
+@lru_cache(maxsize=65_536)
 def partition_of(key: str, partitions: int) -> int:
     """Where Kafka's default partitioner puts a key."""
     return (murmur2(key.encode()) & 0x7FFFFFFF) % partitions
