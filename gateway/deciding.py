@@ -18,7 +18,7 @@ from read_models.commands.queries import Outcome
 from runtime.errors import Unavailable
 from runtime.security.pseudonyms import Pseudonyms
 from runtime.table import Readable
-from schemas.codec import Message
+from schemas.codec import Message, encode
 from schemas.envelope import ReplyRoute
 from schemas.journal import CommandDuplicate
 
@@ -42,7 +42,7 @@ class Order(NamedTuple):
     """What a request asks to be decided, and where.
 
     `subject` owns Idempotency-Keys of this `context`; `owner` may ask for the command afterwards;
-    `fingerprinted` is the plain body without secrets.
+    `fingerprinted` is the plain body without secrets; when not given, the command has none.
     """
 
     topic: str
@@ -51,7 +51,7 @@ class Order(NamedTuple):
     context: str
     subject: str
     owner: str
-    fingerprinted: bytes
+    fingerprinted: bytes | None = None
     deadline_ms: int | None = None
 
 
@@ -164,9 +164,10 @@ class Deciding:
         return await commands.outcome(self._table, command_id)
 
     def _fingerprint(self, order: Order) -> str:
-        return self._pseudonyms.fingerprint(
-            order.command.TYPE.encode() + b"\0" + order.fingerprinted
-        )
+        body = order.fingerprinted
+        if body is None:
+            body = encode(order.command)
+        return self._pseudonyms.fingerprint(order.command.TYPE.encode() + b"\0" + body)
 
     async def _along(
         self, order: Order, flight: _Flight, command_id: str, fingerprint: str
@@ -245,7 +246,7 @@ class Deciding:
             expires_at_ms=now_ms + deadline_ms,
             retain_until_ms=None if fingerprint is None else now_ms + RETAIN_MS,
             user_id=order.owner or None,
-            fingerprint=fingerprint or self._fingerprint(order),
+            fingerprint=fingerprint,
             reply_to=ReplyRoute(self._replies.partition, command_id),
             correlation_id=request_id_of(request),
             traceparent=_traceparent(request),

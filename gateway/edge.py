@@ -61,13 +61,16 @@ def request_id_of(request: Request) -> str:
 
 def failure(error: Exception, scope: Scope) -> Response:
     """The problem that answers an exception."""
-    return problem_answer(_problem(error), instance=_path(scope), request_id=scope[_REQUEST_ID])
+    problem = _problem(error, scope)
+    return problem_answer(problem, instance=_path(scope), request_id=scope[_REQUEST_ID])
 
 
-def _problem(error: Exception) -> Problem:
+def _problem(error: Exception, scope: Scope) -> Problem:
     match error:
         case Problem():
             return error
+        case HTTPException(status_code=405):
+            return Problem("method-not-allowed", headers={"Allow": _methods(scope)})
         case HTTPException(status_code=status):
             return Problem(_CODES.get(status, "bad-request"), headers=error.headers)
         case Unavailable():
@@ -76,6 +79,12 @@ def _problem(error: Exception) -> Problem:
         case _:
             _LOG.error("a request failed", exc_info=error)
             return Problem("internal-error")
+
+
+def _methods(scope: Scope) -> str:
+    """The methods of all routes of this path."""
+    routes = [each for each in scope["router"].routes if each.path_regex.match(scope["path"])]
+    return ", ".join(sorted({method for each in routes for method in each.methods}))
 
 
 def _request_id(scope: Scope) -> str:

@@ -32,7 +32,7 @@ from schemas.envelope import (
 
 _LOG: Final = logging.getLogger(__name__)
 _POLL_MS: Final = 1_000
-_REST_S: Final = 0.03
+_REST_S: Final = 0.1
 _BACKOFF_S: Final = 0.5
 _FORGET_EACH_S: Final = 5.0
 _VERSIONS_MAX: Final = 100_000

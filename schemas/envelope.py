@@ -100,11 +100,15 @@ def derived_id(*parts: str | int) -> str:
     return f"{bits:032x}"
 
 
-@lru_cache(maxsize=4096)
 def rfc3339(time_ms: int) -> str:
     """Milliseconds since 1970 as RFC 3339 UTC with milliseconds."""
-    moment = datetime.fromtimestamp(time_ms // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03d}Z"
+    return f"{_second(time_ms // 1000)}.{time_ms % 1000:03d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second(time_s: int) -> str:
+    """Most times that a process writes are of the seconds just past."""
+    return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def cloud_event(*, event_id: str, event_type: str, source: str, time_ms: int) -> Headers:
