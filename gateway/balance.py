@@ -13,7 +13,6 @@ from gateway.deciding import Order
 from gateway.forms import AmountForm
 from gateway.freshness import AsOf, min_version
 from gateway.parameters import asset_in_path, cursor, whole
-from gateway.problems import Problem
 from gateway.services import ACTIVITY, PORTFOLIO, Services, services_of
 from read_models.activity import queries as activity
 from read_models.activity.queries import Transaction
@@ -22,7 +21,6 @@ from read_models.markets.queries import Asset
 from read_models.portfolio import queries as portfolio
 from read_models.portfolio.queries import Head, HoldingRow
 from schemas.accounts import CASH, DepositFunds, WithdrawFunds
-from schemas.codec import encode
 from schemas.envelope import rfc3339
 from schemas.money import E8, format_e8, notional_floor
 from schemas.topics import ACCOUNTS, ACCOUNTS_COMMANDS
@@ -57,7 +55,6 @@ def account_order(account_id: str, command: Any) -> Order:  # noqa: ANN401
         context=ACCOUNTS,
         subject=account_id,
         owner=account_id,
-        fingerprinted=encode(command),
     )
 
 
@@ -108,7 +105,7 @@ async def read_asset_balance(request: Request) -> Response:
     held, as_of = await read_holdings(services, caller.user_id, min_version(request))
     row = next((each for each in held if each.holding.asset == asset), None)
     if row is None:
-        raise Problem("not-found", detail="You have never held this asset.")
+        raise as_of.absent("not-found", detail="You have never held this asset.")
     found = await markets.asset(services.table, asset)
     quantity_e8 = row.holding.free_e8 + row.holding.locked_e8
     price_e8 = _price_e8(asset, found)

@@ -58,6 +58,12 @@ class AsOf(NamedTuple):
             "lag_ms": self.lag_ms,
         }
 
+    def absent(self, code: str, *, detail: str | None = None) -> Problem:
+        """What a read answers that found nothing, which is certain only when it is not stale."""
+        if self.is_stale:
+            return Problem("version-not-reached")
+        return Problem(code, detail=detail)
+
     def headers(self) -> dict[str, str]:
         """The headers that say the same."""
         headers = {ACCOUNT_VERSION: str(self.version)}

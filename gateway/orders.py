@@ -20,7 +20,6 @@ from gateway.parameters import (
     whole,
     word,
 )
-from gateway.problems import Problem
 from gateway.services import ACTIVITY, ORDERS, Services, services_of
 from gateway.views import order_view
 from read_models.activity import queries as activity
@@ -105,7 +104,7 @@ async def read_order(request: Request) -> Response:
     as_of = await _as_of(services, caller.user_id, request)
     row = await orders.order(services.table, caller.user_id, order_id)
     if row is None:
-        raise Problem("unknown-order")
+        raise as_of.absent("unknown-order")
     body = {"data": order_view(row.order, version=row.version), "as_of": as_of.view()}
     return answer(body, headers=as_of.headers())
 
