@@ -22,6 +22,7 @@ from consumers.auth.tail import Tail
 from consumers.auth.tokens import Tokens
 from runtime.dynamodb import DynamoTable, open_dynamodb
 from runtime.errors import Unavailable
+from runtime.membership import leave_at_once
 from runtime.security.files import ensure_secrets
 from runtime.security.pseudonyms import Pseudonyms
 from runtime.security.sealed import OpeningKey
@@ -65,6 +66,10 @@ class Requests:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_DRAIN_S_MAX)
         await self._commit()
+
+    def leave_at_once(self) -> None:
+        """Give the partitions back when the consumer stops, which it does on purpose."""
+        leave_at_once(self._consumer())
 
     async def commit_for_ever(self) -> None:
         """Commit what is done, every second."""
@@ -111,6 +116,7 @@ def auth_app(settings: Settings) -> FastStream:
     subscriber = broker.subscriber(
         settings.topic(AUTH_REQUESTS),
         group_id=f"{settings.namespace}auth",
+        group_instance_id=settings.instance,
         ack_policy=AckPolicy.MANUAL,
         auto_offset_reset="earliest",
         fetch_max_wait_ms=250,
@@ -131,6 +137,7 @@ def auth_app(settings: Settings) -> FastStream:
 
     application = FastStream(broker, lifespan=lifespan)
     application.on_shutdown(requests.drain)
+    application.on_shutdown(requests.leave_at_once)
     return application
 
 
