@@ -96,56 +96,8 @@ PROJECTOR_CHECKPOINT_OFFSET = Gauge(
     ["read_model", "topic", "partition"],
 )
 
-# --- gateway -----------------------------------------------------------------------------------
-
-HTTP_REQUEST_SECONDS = Histogram(
-    "cnop_http_request_seconds",
-    "HTTP requests by route template (never by path) and status.",
-    ["method", "route", "status"],
-    buckets=_REQUEST_S,
-)
-GATEWAY_DECISION_SECONDS = Histogram(
-    "cnop_gateway_decision_seconds",
-    "From publishing a command to its decision's arrival.",
-    ["context"],
-    buckets=_REQUEST_S,
-)
-GATEWAY_WAITING = Gauge(
-    "cnop_gateway_waiting_commands", "Commands whose decision is awaited.", ["context"]
-)
-GATEWAY_DEADLINES = Counter(
-    "cnop_gateway_deadlines_total", "Commands answered with 202: no decision in time.", ["context"]
-)
-GATEWAY_REPLIES = Counter(
-    "cnop_gateway_replies_total", "Replies read, by whether somebody waited.", ["awaited"]
-)
-GATEWAY_STALE_READS = Counter(
-    "cnop_gateway_stale_reads_total",
-    "Answers marked stale: the read model was behind the journal.",
-    ["read_model"],
-)
-GATEWAY_TAIL_OFFSET = Gauge(
-    "cnop_gateway_tail_offset",
-    "Next offset that the gateway's journal tail reads.",
-    ["topic", "partition"],
-)
-CIRCUIT_STATE = Gauge(
-    "cnop_circuit_state", "Circuit breaker: 0 closed, 1 half open, 2 open.", ["dependency"]
-)
-
 # --- auth --------------------------------------------------------------------------------------
 
-AUTH_REQUESTS = Counter(
-    "cnop_auth_requests_total",
-    "Requests answered, by message type and outcome.",
-    ["request", "outcome"],
-)
-AUTH_HASH_SECONDS = Histogram(
-    "cnop_auth_hash_seconds",
-    "Argon2id in its thread pool, waiting included.",
-    ["operation"],
-    buckets=_REQUEST_S,
-)
 AUTH_SESSIONS_REVOKED = Counter(
     "cnop_auth_sessions_revoked_total", "Revocations read from the identity journal.", ["partition"]
 )
