@@ -43,7 +43,7 @@ def order(chance: random.Random, n: int, *, is_match: bool) -> SubmitOrder:
     price_e8 = MID_E8 + (better_e8 if side is Side.BUY else -better_e8)
     return SubmitOrder(
         symbol=SYMBOL,
-        account_id="a" * 32,
+        account_id=("b" if is_match else "a") * 32,
         order_id=f"{n:032x}",
         side=side,
         order_type=OrderType.LIMIT,

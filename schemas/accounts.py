@@ -90,6 +90,7 @@ class Reason(StrEnum):
     EXPIRED = "expired"
     POST_ONLY = "post-only"
     REPLACE_PENDING = "replace-pending"
+    SELF_TRADE = "self-trade"
     QUANTITY_FILLED = "quantity-filled"
 
 

@@ -86,7 +86,7 @@ def replace_refused(
     """The order keeps its terms; of one that ended meanwhile there is only the refusal left."""
     account = state.account(fact.account_id)
     before = account.orders.get(fact.order_id)
-    if before is None or before.replacing is None:
+    if before is None:
         return refused(account, fact, fact.reason)
     after = replace(before, replacing=None, updated_at_ms=cause.time_ms)
     order, holdings, postings = _fitted(account, fact.account_id, after)

@@ -104,7 +104,7 @@ def submit(state: Markets, order: SubmitOrder, cause: Cause) -> Sequence[Message
     if turned_away is not None:
         return (turned_away,)
     swept = sweep(book, order, order.quantity_e8, now_ms=cause.time_ms)
-    if order.post_only and swept.fills:
+    if order.post_only and _would_trade(swept):
         return (_ended(order, EndReason.EXPIRED, 0, Reason.POST_ONLY),)
     if order.time_in_force is TimeInForce.FOK and swept.leaves_e8:
         return (_killed(order, swept.stop),)
@@ -121,9 +121,15 @@ def _turned_away(book: Book, order: SubmitOrder, now_ms: int) -> OrderEnded | No
     return None
 
 
+def _would_trade(swept: Sweep) -> bool:
+    return bool(swept.fills) or swept.stop is Stop.SELF
+
+
 def _killed(order: SubmitOrder, stop: Stop) -> OrderEnded:
     if stop is Stop.FILLS:
         return _ended(order, EndReason.REJECTED, 0, Reason.FILL_LIMIT)
+    if stop is Stop.SELF:
+        return _ended(order, EndReason.CANCELED, 0, Reason.SELF_TRADE)
     return _ended(order, EndReason.EXPIRED, 0, _shortage(order, stop))
 
 
@@ -138,6 +144,8 @@ def _remainder(order: SubmitOrder, swept: Sweep) -> Message:
         return _ended(order, EndReason.FILLED, cum_e8)
     if swept.stop is Stop.FILLS:
         return _ended(order, EndReason.EXPIRED, cum_e8, Reason.FILL_LIMIT)
+    if swept.stop is Stop.SELF:
+        return _ended(order, EndReason.CANCELED, cum_e8, Reason.SELF_TRADE)
     if order.price_e8 is not None and _may_rest(order):
         return OrderRested(
             symbol=order.symbol,
@@ -233,7 +241,7 @@ def _come_anew(
     order = _renewed(command, resting)
     leaves_e8 = order.quantity_e8 - resting.cum_quantity_e8
     swept = sweep(book, order, leaves_e8, now_ms=cause.time_ms)
-    if order.post_only and swept.fills:
+    if order.post_only and _would_trade(swept):
         return (_unreplaced(command, Reason.POST_ONLY),)
     left = _remainder(order, swept)
     if isinstance(left, OrderEnded):

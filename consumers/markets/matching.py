@@ -34,6 +34,7 @@ class Stop(Enum):
     EMPTY = "nobody offers more"
     PRICE = "what is offered lies beyond the price"
     FILLS = "too many fills"
+    SELF = "the next one to trade with is the same account's"
 
 
 class Sweep(NamedTuple):
@@ -53,7 +54,11 @@ def worst_price(order: SubmitOrder) -> int:
 
 
 def sweep(book: Book, order: SubmitOrder, leaves_e8: int, *, now_ms: int) -> Sweep:
-    """Match what is left of an incoming order as far as its price and `FILLS_MAX` go."""
+    """Match what is left of an incoming order as far as its price and `FILLS_MAX` go.
+
+    No account trades with itself: where its own order comes next, the incoming one goes no
+    further, and the resting one keeps its place (cancel newest).
+    """
     fills: list[Fill] = []
     over: list[Resting] = []
     ladder = book.ladders[OPPOSITE[order.side]]
@@ -66,9 +71,12 @@ def sweep(book: Book, order: SubmitOrder, leaves_e8: int, *, now_ms: int) -> Swe
         if len(fills) == FILLS_MAX or len(over) == EXPIRIES_MAX:
             return Sweep(fills, over, leaves_e8, Stop.FILLS)
         resting = offer.resting
-        if resting is not None and resting.is_over(now_ms):
-            over.append(resting)
-            continue
+        if resting is not None:
+            if resting.expires_at_ms is not None and resting.is_over(now_ms):
+                over.append(resting)
+                continue
+            if resting.account_id == order.account_id:
+                return Sweep(fills, over, leaves_e8, Stop.SELF)
         quantity_e8 = min(leaves_e8, offer.quantity_e8)
         fills.append(offer._replace(quantity_e8=quantity_e8))
         leaves_e8 -= quantity_e8

@@ -165,7 +165,7 @@ class Workload:
         command = accounts.ReplaceOrder(
             account_id=account_id,
             order_id=order_id,
-            quantity_e8=_LOT_E8["XRP-USD"] * self._random.choice((1, 100, 300)) // 100_000,
+            quantity_e8=self._random.choice((None, 100_000, 400_000, 1_000_000_000)),
             price_e8=self._random.choice((None, _PRICE_E8["BTC-USD"] + drift)),
         )
         self._send("accounts", account_id, command)

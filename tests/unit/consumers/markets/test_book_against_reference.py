@@ -33,6 +33,7 @@ WISHES = st.lists(
         st.sampled_from([*TimeInForce, TimeInForce.GTC, TimeInForce.GTC]),
         st.sampled_from([False, False, True]),
         st.sampled_from([1, 2_500, 10_000]),
+        st.sampled_from(["alice", "bob", "carol"]),
         st.sampled_from([False, False, True]),
     ),
     min_size=1,
@@ -55,7 +56,9 @@ class Order:
     tif: TimeInForce
     expires_ms: int | None = None
     post_only: bool = False
+    account_id: str = ""
     leaves: int = 0
+    met_itself: bool = False
 
 
 @dataclass
@@ -101,14 +104,15 @@ class Reference:
         trades = self.take(order, now_ms)
         if not order.leaves:
             return trades, EndReason.FILLED
+        end = EndReason.CANCELED if order.met_itself else EndReason.EXPIRED
         if order.tif is TimeInForce.FOK:
             self.resting = [each for each, _ in before[0]]
             for each, leaves in before[0]:
                 each.leaves = leaves
             self.left = before[1]
-            return [], EndReason.EXPIRED
-        if order.is_market or order.tif not in RESTING_TIFS:
-            return trades, EndReason.EXPIRED
+            return [], end
+        if order.met_itself or order.is_market or order.tif not in RESTING_TIFS:
+            return trades, end
         self.resting.append(order)
         return trades, None
 
@@ -128,7 +132,7 @@ class Reference:
         self.resting.remove(order)
         order.limit, order.quantity, order.leaves = price, quantity, quantity - filled
         trades = self.take(order, now_ms)
-        if order.leaves:
+        if order.leaves and not order.met_itself:
             self.resting.append(order)
         return trades, False
 
@@ -138,6 +142,9 @@ class Reference:
         sign = 1 if order.side is BUY else -1
         while order.leaves and (best := self.best(OTHER[order.side], now_ms)):
             if sign * best[0] > sign * order.limit:
+                break
+            if best[1] is not None and best[1].account_id == order.account_id:
+                order.met_itself = True
                 break
             trades.append(self.trade(order, best[1], best[0]))
         return trades
@@ -188,6 +195,7 @@ class Comparison(RuleBasedStateMachine):
         self.traded: Counter[str] = Counter()
         self.ended: dict[str, OrderEnded] = {}
         self.takers: set[str] = set()
+        self.pairs: set[tuple[str, str]] = set()
 
     @rule(
         bid=PRICES,
@@ -205,12 +213,13 @@ class Comparison(RuleBasedStateMachine):
 
     @rule(wishes=WISHES)
     def submit(self, wishes: list[tuple[Any, ...]]) -> None:
-        for side, price, quantity, tif, is_market, lives_ms, post_only in wishes:
+        for side, price, quantity, tif, is_market, lives_ms, account_id, post_only in wishes:
             order_id = f"o{len(self.orders)}"
             self.orders[order_id] = order = Order(order_id, side, price, quantity, is_market, tif)
             order.post_only = post_only and not is_market and tif in RESTING_TIFS
             if tif in (TimeInForce.DAY, TimeInForce.GTD) and not is_market:
                 order.expires_ms = self.market.now_ms + lives_ms
+            order.account_id = account_id
             self.submit_one(order)
 
     def submit_one(self, order: Order) -> None:
@@ -224,6 +233,7 @@ class Comparison(RuleBasedStateMachine):
             tif=order.tif,
             expires_at_ms=order.expires_ms,
             post_only=order.post_only,
+            account_id=order.account_id,
         )
         assert self.observed(events) == expected
         if end is None:
@@ -238,7 +248,7 @@ class Comparison(RuleBasedStateMachine):
     def cancel(self, choice: st.DataObject) -> None:
         order_id = choice.draw(st.sampled_from(sorted(self.orders)))
         rests = [each for each in self.reference.resting if each.order_id == order_id]
-        events = self.market.cancel(order_id)
+        events = self.market.cancel(order_id, account_id=self.orders[order_id].account_id)
         assert self.observed(events) == []
         if rests:
             self.reference.resting.remove(rests[0])
@@ -253,7 +263,7 @@ class Comparison(RuleBasedStateMachine):
         order = choice.draw(st.sampled_from(self.reference.resting))
         filled = order.quantity - order.leaves
         expected, result = self.reference.replace(order, price, quantity, self.market.now_ms)
-        events = self.market.replace(order.order_id, quantity, price)
+        events = self.market.replace(order.order_id, quantity, price, account_id=order.account_id)
         assert order.quantity - order.leaves >= filled
         assert self.observed(events) == expected
         if isinstance(result, Reason):
@@ -313,6 +323,8 @@ class Comparison(RuleBasedStateMachine):
             assert price <= order.limit if order.side is BUY else price >= order.limit
             assert party.cum_quantity_e8 == self.traded[party.order_id] * E8
             assert party.cum_quantity_e8 + party.leaves_e8 == order.quantity * E8
+        if trade.maker.order_id and trade.taker.order_id:
+            self.pairs.add((trade.maker.order_id, trade.taker.order_id))
         self.takers.add(trade.taker.order_id or HOUSE)
         names = (trade.maker.order_id or HOUSE, trade.taker.order_id or HOUSE)
         return (*names, price, quantity)
@@ -324,6 +336,13 @@ class Comparison(RuleBasedStateMachine):
         assert set(self.market.state.books["BTC-USD"].orders) == resting | over
         assert resting.isdisjoint(self.ended)
         assert resting | over | set(self.ended) == set(self.orders)
+
+    @invariant()
+    def nobody_trades_with_itself(self) -> None:
+        assert not any(
+            self.orders[maker].account_id == self.orders[taker].account_id
+            for maker, taker in self.pairs
+        )
 
     @invariant()
     def post_only_orders_never_take(self) -> None:

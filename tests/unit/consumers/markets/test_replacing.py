@@ -148,6 +148,17 @@ def test_a_post_only_order_is_not_replaced_into_a_trade(market: Market) -> None:
     assert market.state.books["BTC-USD"].orders["o1"].post_only
 
 
+def test_a_replaced_order_that_meets_its_own_accounts_order_goes_no_further(
+    market: Market,
+) -> None:
+    market.order("mine", SELL, 1, 100, account_id="me")
+    market.order("o1", BUY, 1, 98, account_id="me")
+    replaced, ended = market.replace("o1", 1, 100, account_id="me")
+    assert isinstance(replaced, OrderReplaced)
+    assert (ended.end, ended.reason) == (EndReason.CANCELED, Reason.SELF_TRADE)
+    assert not ended.answers_cause
+
+
 def test_a_replaced_order_still_ends_on_time(market: Market) -> None:
     market.order("o1", BUY, 1, 98, expires_at_ms=market.now_ms + 10)
     market.replace("o1", 2, 98)
