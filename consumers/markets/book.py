@@ -54,19 +54,19 @@ class Ladder:
     the negated price for bids, so the lowest rank is the best on either side.
     """
 
-    __slots__ = ("_sign", "levels")
+    __slots__ = ("levels", "sign")
 
     def __init__(self, side: Side) -> None:
-        self._sign = -1 if side is Side.BUY else 1
+        self.sign = -1 if side is Side.BUY else 1
         self.levels: MutableMapping[int, Queue] = SortedDict()
 
     def rank(self, price_e8: int) -> int:
         """Where a price stands on this side; lower is better."""
-        return self._sign * price_e8
+        return self.sign * price_e8
 
     def add(self, order: Resting) -> None:
         """Put an order last at its price."""
-        rank = self.rank(order.price_e8)
+        rank = self.sign * order.price_e8
         queue = self.levels.get(rank)
         if queue is None:
             queue = self.levels[rank] = OrderedDict()
@@ -74,7 +74,7 @@ class Ladder:
 
     def remove(self, order: Resting) -> None:
         """Take an order out, and its level with the last of them."""
-        rank = self.rank(order.price_e8)
+        rank = self.sign * order.price_e8
         queue = self.levels[rank]
         del queue[order.order_id]
         if not queue:

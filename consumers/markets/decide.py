@@ -104,6 +104,8 @@ def submit(state: Markets, order: SubmitOrder, cause: Cause) -> Sequence[Message
     if turned_away is not None:
         return (turned_away,)
     swept = sweep(book, order, order.quantity_e8, now_ms=cause.time_ms)
+    if not swept.fills and not swept.over and swept.stop is not Stop.SELF:
+        return (_remainder(order, swept),)
     if order.post_only and _would_trade(swept):
         return (_ended(order, EndReason.EXPIRED, 0, Reason.POST_ONLY),)
     if order.time_in_force is TimeInForce.FOK and swept.leaves_e8:

@@ -61,12 +61,13 @@ def sweep(book: Book, order: SubmitOrder, leaves_e8: int, *, now_ms: int) -> Swe
     """
     fills: list[Fill] = []
     over: list[Resting] = []
-    ladder = book.ladders[OPPOSITE[order.side]]
-    rank_max = ladder.rank(worst_price(order))
-    for offer in offers(book, OPPOSITE[order.side], now_ms=now_ms):
+    side = OPPOSITE[order.side]
+    sign = book.ladders[side].sign
+    rank_max = sign * worst_price(order)
+    for offer in offers(book, side, now_ms=now_ms):
         if not leaves_e8:
             break
-        if ladder.rank(offer.price_e8) > rank_max:
+        if sign * offer.price_e8 > rank_max:
             return Sweep(fills, over, leaves_e8, Stop.PRICE)
         if len(fills) == FILLS_MAX or len(over) == EXPIRIES_MAX:
             return Sweep(fills, over, leaves_e8, Stop.FILLS)
