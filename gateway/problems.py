@@ -84,6 +84,19 @@ KINDS: Final[Mapping[str, Kind]] = {
     "no-liquidity": Kind(422, "No liquidity", "The market could not fill the order."),
     "fill-limit": Kind(422, "Too many fills", "The order would need too many fills."),
     "canceled-by-user": Kind(409, "Order canceled", "The order was canceled."),
+    "invalid-time-in-force": Kind(
+        422, "Invalid time in force", "A post-only order has to be one that may rest."
+    ),
+    "invalid-expiry": Kind(
+        422, "Invalid expiry", "GTD needs an expires_at within a year, and nothing else has one."
+    ),
+    "expired": Kind(422, "Order expired", "The order's time ran out."),
+    "post-only": Kind(422, "Would trade at once", "A post-only order must not take liquidity."),
+    "self-trade": Kind(422, "Self-trade", "The order would trade with one of the same account."),
+    "replace-pending": Kind(409, "Change pending", "Another change of this order is under way."),
+    "quantity-filled": Kind(
+        422, "Quantity filled already", "The new quantity is not above what is filled."
+    ),
     # commands
     "idempotency-key-reused": Kind(
         422, "Idempotency-Key reused", "This Idempotency-Key came with another request before."

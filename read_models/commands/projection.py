@@ -9,7 +9,7 @@ from read_models.commands.table import COMMANDS, TABLES, Ended, expired
 from runtime.projection import TableSpec
 from runtime.table import Change, Put, Row
 from schemas import accounts, identity, journal
-from schemas.accounts import Order, OrderType, TimeInForce
+from schemas.accounts import Order
 from schemas.codec import Codec, Message, encode
 from schemas.envelope import Recorded
 from schemas.topics import ACCOUNTS_JOURNAL, IDENTITY_JOURNAL
@@ -24,6 +24,9 @@ _Simple = (
     accounts.FundsDeposited
     | accounts.FundsWithdrawn
     | accounts.CommandRefused
+    | accounts.CancelAllRequested
+    | accounts.OrderReplaced
+    | accounts.ReplaceRefused
     | identity.UserRegistered
     | identity.RegistrationRejected
     | identity.ProfileUpdated
@@ -35,12 +38,12 @@ _Simple = (
 _REFUSALS: Final = (
     accounts.CommandRefused,
     accounts.OrderRejected,
+    accounts.ReplaceRefused,
     identity.RegistrationRejected,
     identity.CommandRefused,
     journal.CommandRefused,
     journal.CommandDiscarded,
 )
-_NEVER_REST: Final = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 
 CONCERNS: Final = frozenset(
     each.TYPE for each in (accounts.OrderAccepted, *_Ended.__args__, *_Simple.__args__)
@@ -70,9 +73,11 @@ def _finished(event: Message, recorded: Recorded) -> tuple[str, ...]:
     waiting = client_command(recorded)
     match event:
         case accounts.OrderAccepted(order=order):
-            return () if ends_at_once(order) else (order.command_id,)
+            return () if order.ends_at_once else (order.command_id,)
         case journal.CommandRefused():
             return _refused(event)
+        case accounts.CancelAllRequested() if event.next is not None:
+            return ()
         case identity.SessionEnded() if event.reason is not identity.SessionEnd.SIGNED_OUT:
             return ()
         case _:
@@ -91,7 +96,7 @@ def _refused(refusal: journal.CommandRefused) -> tuple[str, ...]:
 
 def _ended(order: Order, waiting: str | None) -> tuple[str, ...]:
     """The command that placed the order, unless acceptance answered it, and one that canceled."""
-    is_first_answer = ends_at_once(order) or not order.number
+    is_first_answer = order.ends_at_once or not order.number
     placed = (order.command_id,) if is_first_answer else ()
     return placed if waiting in (None, order.command_id) else (*placed, waiting)
 
@@ -102,11 +107,6 @@ def client_command(recorded: Recorded) -> str | None:
     if cause.reply_to is not None:
         return cause.reply_to.command_id
     return cause.command_id if cause.source is None else None
-
-
-def ends_at_once(order: Order) -> bool:
-    """Whether the order never rests, so that its command ends only with the order."""
-    return order.order_type is OrderType.MARKET or order.time_in_force in _NEVER_REST
 
 
 def _row(command_id: str, event: Message, recorded: Recorded) -> Row:

@@ -15,14 +15,25 @@ from schemas.accounts import (
     OrderExpired,
     OrderFilled,
     OrderRejected,
+    OrderReplaced,
     OrderTraded,
+    ReplaceRefused,
+    ReplaceRequested,
 )
 from schemas.codec import Codec, Message, encode
 from schemas.envelope import Recorded
 from schemas.topics import ACCOUNTS_JOURNAL
 
 OrderEvent = (
-    OrderAccepted | OrderRejected | OrderTraded | OrderFilled | OrderCanceled | OrderExpired
+    OrderAccepted
+    | OrderRejected
+    | OrderTraded
+    | OrderFilled
+    | OrderCanceled
+    | OrderExpired
+    | ReplaceRequested
+    | OrderReplaced
+    | ReplaceRefused
 )
 CONCERNS: Final = frozenset(each.TYPE for each in OrderEvent.__args__)
 

@@ -16,7 +16,10 @@ from schemas.accounts import (
     OrderExpired,
     OrderFilled,
     OrderRejected,
+    OrderReplaced,
     OrderTraded,
+    ReplaceRefused,
+    ReplaceRequested,
 )
 from schemas.codec import Codec, Message, encode
 from schemas.envelope import Recorded
@@ -31,6 +34,9 @@ HoldingEvent = (
     | OrderFilled
     | OrderCanceled
     | OrderExpired
+    | ReplaceRequested
+    | OrderReplaced
+    | ReplaceRefused
 )
 CONCERNS: Final = frozenset(each.TYPE for each in HoldingEvent.__args__)
 
