@@ -191,25 +191,26 @@ def cancel(book: Book | None, command: CancelRestingOrder) -> Message:
             order_id=command.order_id,
             reason=Reason.ORDER_FINAL,
         )
-    return OrderEnded(
-        symbol=command.symbol,
-        account_id=command.account_id,
-        order_id=command.order_id,
-        end=EndReason.CANCELED,
-        cum_quantity_e8=resting.cum_quantity_e8,
-        reason=Reason.CANCELED_BY_USER,
-    )
+    end, reason = EndReason.CANCELED, Reason.CANCELED_BY_USER
+    return _left(command.symbol, resting, end, reason, answers_cause=True)
 
 
 def _over(book: Book, resting: Resting) -> OrderEnded:
+    return _left(book.symbol, resting, EndReason.EXPIRED, Reason.EXPIRED)
+
+
+def _left(
+    symbol: str, resting: Resting, end: EndReason, reason: Reason, *, answers_cause: bool = False
+) -> OrderEnded:
+    """The end of an order that leaves the book with what it has traded so far."""
     return OrderEnded(
-        symbol=book.symbol,
+        symbol=symbol,
         account_id=resting.account_id,
         order_id=resting.order_id,
-        end=EndReason.EXPIRED,
+        end=end,
         cum_quantity_e8=resting.cum_quantity_e8,
-        reason=Reason.EXPIRED,
-        answers_cause=False,
+        reason=reason,
+        answers_cause=answers_cause,
     )
 
 

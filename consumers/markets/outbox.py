@@ -40,7 +40,8 @@ def outbox(event: Message) -> Sequence[Outgoing]:
         case OrderEnded():
             return (_end(event),)
         case CancelRefused() | OrderReplaced() | ReplaceRefused():
-            return (_answer(event),)
+            is_done = isinstance(event, OrderReplaced)
+            return (_replacement(event) if is_done else _refusal(event),)
         case CollarMoved():
             return (Outgoing(ACCOUNTS_COMMANDS, EVERYWHERE, _price_collar(event)),)
         case MarketListed() | MarketHalted() | MarketResumed():
@@ -78,20 +79,9 @@ def _end(event: OrderEnded) -> Outgoing:
     return Outgoing(ACCOUNTS_COMMANDS, event.account_id, message, carries_reply=event.answers_cause)
 
 
-def _answer(event: CancelRefused | OrderReplaced | ReplaceRefused) -> Outgoing:
-    match event:
-        case CancelRefused():
-            return _refusal(event)
-        case OrderReplaced():
-            return _replacement(event)
-        case ReplaceRefused():
-            return _replace_refusal(event)
-
-
-def _refusal(event: CancelRefused) -> Outgoing:
-    message = RefuseCancel(
-        account_id=event.account_id, order_id=event.order_id, reason=event.reason
-    )
+def _refusal(event: CancelRefused | ReplaceRefused) -> Outgoing:
+    refuse = RefuseCancel if isinstance(event, CancelRefused) else RefuseReplace
+    message = refuse(account_id=event.account_id, order_id=event.order_id, reason=event.reason)
     return Outgoing(ACCOUNTS_COMMANDS, event.account_id, message, carries_reply=True)
 
 
@@ -103,13 +93,6 @@ def _replacement(event: OrderReplaced) -> Outgoing:
         quantity_e8=event.quantity_e8,
         price_e8=event.price_e8,
         cum_quantity_e8=event.quantity_e8 - event.leaves_e8,
-    )
-    return Outgoing(ACCOUNTS_COMMANDS, event.account_id, message, carries_reply=True)
-
-
-def _replace_refusal(event: ReplaceRefused) -> Outgoing:
-    message = RefuseReplace(
-        account_id=event.account_id, order_id=event.order_id, reason=event.reason
     )
     return Outgoing(ACCOUNTS_COMMANDS, event.account_id, message, carries_reply=True)
 
