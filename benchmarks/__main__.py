@@ -23,7 +23,7 @@ BENCHMARKS: Final[dict[str, Callable[[Bench], Section]]] = {
     "restart": suite.restart,
 }
 _WIDTH: Final = 120
-_FULL_S: Final = 330.0
+_FULL_S: Final = 400.0
 _QUICK_S: Final = 80.0
 
 
@@ -34,7 +34,7 @@ def main(
     *,
     quick: Annotated[bool, typer.Option(help="Small sizes, in 90 s.")] = False,
     budget_s: Annotated[
-        float | None, typer.Option(help="Seconds after which nothing new begins; 330, quick 80.")
+        float | None, typer.Option(help="Seconds after which nothing new begins; 400, quick 80.")
     ] = None,
     write: Annotated[bool, typer.Option(help="Write benchmarks/results/.")] = True,
 ) -> None:
@@ -96,7 +96,7 @@ def _sizes(*, quick: bool, deadline: float) -> Sizes:
         )
     return Sizes(
         commands=40_000,
-        pairs=3,
+        pairs=5,
         appends=2_000,
         projected=4_000,
         restarts=(5_000, 40_000),

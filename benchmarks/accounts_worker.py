@@ -45,8 +45,8 @@ async def preload(settings: Settings, count: int) -> None:
     topic = settings.topic(INBOX[0])
     try:
         records = accounts_inbox(count, accounts=ACCOUNTS, now_ms=round(time.time() * 1000))
-        for value, headers, key in records:
-            await producer.send(topic, value, key=key, headers=headers, partition=0)
+        for each in records:
+            await producer.send(topic, each.value, key=each.key, headers=each.headers, partition=0)
         await producer.flush()
     finally:
         await producer.stop()

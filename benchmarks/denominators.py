@@ -90,8 +90,8 @@ async def _append(
     settings: Settings, producer: AIOKafkaProducer, place: Place, records: Sequence[NewRecord]
 ) -> None:
     builder = producer.create_batch()
-    for value, headers, key in records:
-        builder.append(timestamp=None, key=key, value=value, headers=headers)
+    for each in records:
+        builder.append(timestamp=None, key=each.key, value=each.value, headers=each.headers)
     builder.close()
     topic, partition = settings.topic(place[0]), place[1]
     await (await producer.send_batch(builder, topic, partition=partition))

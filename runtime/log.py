@@ -1,12 +1,14 @@
 """The small log that the protocol is driven over; Kafka and memory implement it."""
 
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from schemas.envelope import Headers
 
 
-class Record(NamedTuple):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """A record as read; the timestamp is the broker's, in ms."""
 
     offset: int
@@ -16,7 +18,7 @@ class Record(NamedTuple):
     headers: Sequence[tuple[str, bytes]]
 
 
-class NewRecord(NamedTuple):
+class NewRecord(msgspec.Struct, frozen=True, gc=False):
     """A record to append."""
 
     value: bytes | None

@@ -7,6 +7,8 @@ from functools import lru_cache
 from hashlib import sha1
 from typing import Final, NamedTuple
 
+import msgspec
+
 Headers = list[tuple[str, bytes]]
 """Kafka record headers as aiokafka takes and gives them."""
 
@@ -45,7 +47,7 @@ _UUID_FREE_BITS: Final = ~(0xF << 76 | 0x3 << 62)
 _UUID5_BITS: Final = 5 << 76 | 2 << 62
 
 
-class ReplyRoute(NamedTuple):
+class ReplyRoute(msgspec.Struct, frozen=True, gc=False):
     """Who waits: a partition of `gateway.replies` and the id of the client's command."""
 
     partition: int
@@ -68,7 +70,7 @@ class ReplyRoute(NamedTuple):
         return cls(int(partition), command_id)
 
 
-class Cause(NamedTuple):
+class Cause(msgspec.Struct, frozen=True, gc=False):
     """What deciding and evolving may know of the inbox record behind an event.
 
     The same value is built from an inbox record and from a journal record's headers (W7), so

@@ -1,6 +1,7 @@
 """What accounts sends to markets, and which of its events a waiting client gets as the outcome."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from runtime.errors import InvariantBroken
 from runtime.journal.context import Outgoing
@@ -18,6 +19,15 @@ from schemas.codec import Message
 from schemas.envelope import Cause
 from schemas.markets import CancelRestingOrder, ReplaceRestingOrder, SubmitOrder
 from schemas.topics import ACCOUNTS_COMMANDS, MARKETS_COMMANDS
+
+_NO_OUTCOME: Final = (
+    OrderTraded,
+    HouseTraded,
+    CancelRequested,
+    ReplaceRequested,
+    CollarSet,
+    TermsSet,
+)
 
 
 def outbox(event: Message, _cause: Cause) -> Sequence[Outgoing]:
@@ -47,12 +57,8 @@ def answers(event: Message, _cause: Cause) -> bool:
             return not event.order.ends_at_once
         case CancelAllRequested():
             return event.next is None
-        case OrderTraded() | CancelRequested() | ReplaceRequested():
-            return False
-        case HouseTraded() | CollarSet() | TermsSet():
-            return False
         case _:
-            return True
+            return not isinstance(event, _NO_OUTCOME)
 
 
 def _cancels(event: CancelAllRequested) -> Sequence[Outgoing]:

@@ -1,7 +1,9 @@
 """Reading an inbox record: a client's command, a fact of another context, or neither."""
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from runtime.log import Record
 from schemas.codec import PoisonMessage
@@ -28,7 +30,7 @@ _COMMAND_BYTES_MAX: Final = 32 * 1_024
 """A larger client command is discarded, so that what follows from it fits everywhere (W3)."""
 
 
-class Incoming(NamedTuple):
+class Incoming(msgspec.Struct, frozen=True, gc=False):
     """An inbox record that can be decided, or a journal record's cause, which reads the same."""
 
     type: str

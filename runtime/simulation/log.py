@@ -5,6 +5,8 @@ from functools import partial
 from itertools import islice
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from runtime.errors import Unavailable
 from runtime.log import Batch, NewRecord, Place, Record
 from runtime.simulation.scheduler import Process, Scheduler, Task, turn
@@ -50,7 +52,7 @@ class Broker:
         newest = {record.key: record.offset for record in records}
         for record in records:
             if newest[record.key] != record.offset:
-                records[record.offset] = record._replace(key=_COMPACTED)
+                records[record.offset] = replace(record, key=_COMPACTED)
 
 
 _COMPACTED: Final = b"\0compacted"

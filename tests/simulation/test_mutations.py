@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from runtime.journal import inbox
 from runtime.journal.claims import Claims
@@ -205,7 +206,7 @@ def ignores_expiry(patch: Patch) -> None:
 
     def timeless(*args: Any) -> Any:
         incoming = read(*args)
-        return incoming._replace(cause=incoming.cause._replace(expires_at_ms=None))
+        return replace(incoming, cause=replace(incoming.cause, expires_at_ms=None))
 
     patch.setattr(inbox, "_incoming", timeless)
 

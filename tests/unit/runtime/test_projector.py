@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from journals import History
+from msgspec.structs import replace
 
 from read_models.activity.projection import PROJECTION as ACTIVITY
 from read_models.commands.projection import PROJECTION as COMMANDS
@@ -155,7 +156,7 @@ async def test_records_of_a_fenced_writer_change_nothing() -> None:
     for projection in ALL:
         with_void = await folded(history.records, projection)
         skipped = [each for each in history.records if each not in void]
-        dense = [each._replace(offset=n) for n, each in enumerate(skipped)]
+        dense = [replace(each, offset=n) for n, each in enumerate(skipped)]
         without = await folded(dense, projection)
         assert _contents(with_void, projection) == _contents(without, projection)
 
@@ -228,8 +229,8 @@ async def test_an_unreadable_record_halts_before_it() -> None:
     orders = [n for n, each in enumerate(history.records) if _type_of(each) in ORDERS.concerns]
     at = orders[len(orders) // 2]
     for broken in (
-        history.records[at]._replace(value=b"{"),
-        history.records[at]._replace(headers=_retyped(history.records[at], "not.known.v1")),
+        replace(history.records[at], value=b"{"),
+        replace(history.records[at], headers=_retyped(history.records[at], "not.known.v1")),
     ):
         table = store()
         one = projector(table)
@@ -249,7 +250,7 @@ async def test_a_record_that_concerns_no_read_model_is_not_even_read() -> None:
     assert others
     one = projector(table)
     batch = [
-        each._replace(value=b"{") if n in others else each for n, each in enumerate(history.records)
+        replace(each, value=b"{") if n in others else each for n, each in enumerate(history.records)
     ]
     await one.step(batch, now_s=0)
     assert one.next_offset == len(history.records)

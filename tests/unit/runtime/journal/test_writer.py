@@ -5,6 +5,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from consumers.accounts.context import AccountsContext
 from producers.envelopes import command_headers
@@ -197,7 +198,7 @@ def test_a_discarded_command_below_the_checkpoint_is_not_sent_again(bench: Bench
     for _ in range(4):
         bench.run(writer.step(wait_ms=0))
     bench.broker.records(SNAPSHOTS)[:] = [
-        each._replace(value=each.value.replace(b'"schema_version":1', b'"schema_version":0'))
+        replace(each, value=each.value.replace(b'"schema_version":1', b'"schema_version":0'))
         for each in bench.broker.records(SNAPSHOTS)
         if each.value is not None
     ]
@@ -284,7 +285,7 @@ def test_time_never_goes_back(bench: Bench) -> None:  # T1
     partition.claim()
     for offset, timestamp_ms in enumerate((1_000, 400)):
         bench.send(DEPOSIT, f"c{offset}")
-        partition.decide(bench.broker.records(INBOX)[offset]._replace(timestamp_ms=timestamp_ms))
+        partition.decide(replace(bench.broker.records(INBOX)[offset], timestamp_ms=timestamp_ms))
     assert partition.time_ms == 1_000
 
 
@@ -367,7 +368,7 @@ def test_a_restart_reads_snapshots_instead_of_history(bench: Bench) -> None:  # 
         bench.run(writer.step(wait_ms=0))
     covered = bench.kinds(JOURNAL).index("accounts.funds-deposited.v1")
     broken = bench.broker.records(JOURNAL)[covered]
-    bench.broker.records(JOURNAL)[covered] = broken._replace(value=b"gone")
+    bench.broker.records(JOURNAL)[covered] = replace(broken, value=b"gone")
     again = bench.started()
     account = again.partition.state.accounts["a" * 32]
     assert account.holdings["USD"].free_e8 == 25 * E8
@@ -382,7 +383,7 @@ def test_snapshots_that_miss_a_record_are_dropped(bench: Bench) -> None:  # S4
     snapshots = bench.broker.records(SNAPSHOTS)
     for index, record in enumerate(snapshots):
         if (record.key or b"").startswith(b"a"):
-            snapshots[index] = record._replace(key=b"\0compacted")
+            snapshots[index] = replace(record, key=b"\0compacted")
     again = bench.started()
     assert again.partition.state.accounts["a" * 32].holdings["USD"].free_e8 == 25 * E8
 
