@@ -42,6 +42,8 @@ ROUTES = (
     _route("/api/v1/orders", orders.read_orders),
     _route("/api/v1/orders/{order_id}", orders.read_order),
     _route("/api/v1/orders/{order_id}", orders.cancel_order, "DELETE"),
+    _route("/api/v1/orders/{order_id}", orders.replace_order, "PATCH"),
+    _route("/api/v1/orders", orders.cancel_orders, "DELETE"),
     _route("/api/v1/balance", balance.read_balance),
     _route("/api/v1/balance/deposit", balance.deposit, "POST"),
     _route("/api/v1/balance/withdraw", balance.withdraw, "POST"),

@@ -9,7 +9,15 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from gateway.answers import answer
-from gateway.forms import AmountForm, LoginForm, NoForm, OrderForm, ProfileForm, RegisterForm
+from gateway.forms import (
+    AmountForm,
+    LoginForm,
+    NoForm,
+    OrderForm,
+    ProfileForm,
+    RegisterForm,
+    ReplaceForm,
+)
 
 _TEXT: Final = {"type": "string"}
 _FLAG: Final = {"type": "boolean"}
@@ -142,6 +150,23 @@ CALLS: Final = (
         parameters=(("order_id", "path", _ORDER_ID),),
         is_command=True,
         refusals=(404, 409),
+    ),
+    Call(
+        "patch",
+        "/api/v1/orders/{order_id}",
+        "Change an order's quantity or limit",
+        200,
+        ReplaceForm,
+        parameters=(("order_id", "path", _ORDER_ID),),
+        is_command=True,
+        refusals=(404, 409),
+    ),
+    Call(
+        "delete",
+        "/api/v1/orders",
+        "Cancel all one's orders, or those of an asset",
+        parameters=(("asset_id", "query", _ASSET),),
+        is_command=True,
     ),
     Call(
         "get",

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Final, Literal, Self
 
 from email_validator import EmailNotValidError, validate_email
@@ -11,6 +11,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     StrictBool,
     StrictStr,
     model_validator,
@@ -31,6 +32,9 @@ _EMAIL_CHARACTERS_MAX: Final = 254
 _AGES: Final = range(13, 121)
 _ISO_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _ASSET: Final = re.compile(r"[A-Za-z0-9]{1,10}")
+_MOMENT_CHARACTERS_MAX: Final = 40
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 _CLIENT_ID: Final = re.compile(r"[!-~]{1,64}")
 
 
@@ -134,6 +138,17 @@ def asset(value: str) -> str:
     return value.upper()
 
 
+def moment(value: str) -> int:
+    """An RFC 3339 time, which names its offset, as milliseconds since 1970, rounded down."""
+    try:
+        parsed = datetime.fromisoformat(value) if len(value) <= _MOMENT_CHARACTERS_MAX else None
+        if parsed is not None and parsed.tzinfo is not None:
+            return (parsed - _EPOCH) // _MILLISECOND
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError("has to be a time such as 2030-01-31T12:00:00Z")
+
+
 def client_order_id(value: str) -> str:
     """1 to 64 visible ASCII characters."""
     if _CLIENT_ID.fullmatch(value) is None:
@@ -145,6 +160,12 @@ def _empty_is_none(value: Any) -> Any:  # noqa: ANN401  # whatever the JSON held
     return None if value == "" else value
 
 
+def _moment(value: Any) -> int:  # noqa: ANN401  # whatever the JSON held
+    if not isinstance(value, str):
+        raise ValueError("has to be text")  # noqa: TRY004  # pydantic wants it
+    return moment(value)
+
+
 Username = Annotated[StrictStr, AfterValidator(username)]
 Password = Annotated[StrictStr, AfterValidator(password)]
 Email = Annotated[StrictStr, AfterValidator(email)]
@@ -154,6 +175,11 @@ DateOfBirth = Annotated[StrictStr, AfterValidator(date_of_birth)]
 OptionalPhone = Annotated[Phone | None, BeforeValidator(_empty_is_none)]
 OptionalDate = Annotated[DateOfBirth | None, BeforeValidator(_empty_is_none)]
 Asset = Annotated[StrictStr, AfterValidator(asset)]
+Moment = Annotated[
+    int,
+    BeforeValidator(_moment, json_schema_input_type=str),
+    Field(json_schema_extra={"format": "date-time"}),
+]
 ClientOrderId = Annotated[StrictStr, AfterValidator(client_order_id)]
 
 
@@ -201,13 +227,18 @@ class AmountForm(Form):
 
 
 class OrderForm(Form):
-    """POST /orders; the price of a market order is ignored."""
+    """POST /orders; the price of a market order is ignored.
+
+    A GTD order, and only one, names the time when it ends; a post-only order never takes.
+    """
 
     asset_id: Asset
     order_type: Literal["market_buy", "market_sell", "limit_buy", "limit_sell"]
     quantity: Quantity
     price: Price | None = None
-    time_in_force: Literal["GTC", "IOC", "FOK"] | None = None
+    time_in_force: Literal["GTC", "DAY", "GTD", "IOC", "FOK"] | None = None
+    expires_at: Moment | None = None
+    post_only: StrictBool = False
     client_order_id: ClientOrderId | None = None
 
     @model_validator(mode="before")
@@ -221,6 +252,19 @@ class OrderForm(Form):
     def _with_a_limit(self) -> Self:
         if self.order_type in ("limit_buy", "limit_sell") and self.price is None:
             raise ValueError("a limit order needs a price")
+        return self
+
+
+class ReplaceForm(Form):
+    """PATCH /orders/{order_id}: what is absent or null stays as it is."""
+
+    quantity: Quantity | None = None
+    price: Price | None = None
+
+    @model_validator(mode="after")
+    def _with_a_change(self) -> Self:
+        if self.quantity is None and self.price is None:
+            raise ValueError("a quantity or a price has to change")
         return self
 
 

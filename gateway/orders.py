@@ -10,7 +10,7 @@ from gateway.answers import answer
 from gateway.balance import account_order
 from gateway.bodies import read_form
 from gateway.commanding import commanded
-from gateway.forms import OrderForm
+from gateway.forms import OrderForm, ReplaceForm
 from gateway.freshness import AsOf, min_version
 from gateway.parameters import (
     OrderWord,
@@ -25,7 +25,16 @@ from gateway.views import order_view
 from read_models.activity import queries as activity
 from read_models.activity.queries import ExecutionRow
 from read_models.orders import queries as orders
-from schemas.accounts import CancelOrder, OrderStatus, OrderType, PlaceOrder, Side, TimeInForce
+from schemas.accounts import (
+    CancelAllOrders,
+    CancelOrder,
+    OrderStatus,
+    OrderType,
+    PlaceOrder,
+    ReplaceOrder,
+    Side,
+    TimeInForce,
+)
 from schemas.envelope import rfc3339
 from schemas.money import format_e8
 
@@ -59,6 +68,8 @@ def placed(form: OrderForm, *, account_id: str) -> PlaceOrder:
         price_e8=form.price,
         time_in_force=TimeInForce.IOC if is_resting_market else wanted,
         client_order_id=form.client_order_id,
+        expires_at_ms=form.expires_at,
+        post_only=form.post_only,
     )
 
 
@@ -66,6 +77,27 @@ async def cancel_order(request: Request) -> Response:
     """DELETE /orders/{order_id}."""
     caller = await services_of(request).auth.caller(request)
     command = CancelOrder(account_id=caller.user_id, order_id=order_in_path(request))
+    return await commanded(request, account_order(caller.user_id, command), status=200)
+
+
+async def cancel_orders(request: Request) -> Response:
+    """DELETE /orders: the cancels go out; each order ends when its market gets there."""
+    caller = await services_of(request).auth.caller(request)
+    command = CancelAllOrders(account_id=caller.user_id, asset=asset_parameter(request))
+    return await commanded(request, account_order(caller.user_id, command), status=200)
+
+
+async def replace_order(request: Request) -> Response:
+    """PATCH /orders/{order_id}."""
+    caller = await services_of(request).auth.caller(request)
+    order_id = order_in_path(request)
+    form = await read_form(request, ReplaceForm)
+    command = ReplaceOrder(
+        account_id=caller.user_id,
+        order_id=order_id,
+        quantity_e8=form.quantity,
+        price_e8=form.price,
+    )
     return await commanded(request, account_order(caller.user_id, command), status=200)
 
 

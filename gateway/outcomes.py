@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from gateway.people import People
 from gateway.problems import Problem, refusal, unavailable
 from gateway.replies import Reply
-from gateway.views import money_view, order_view
+from gateway.views import canceling_view, money_view, order_view
 from schemas import accounts, auth, identity, journal
 from schemas.codec import Message
 
@@ -32,8 +32,11 @@ async def result_of(reply: Reply, people: People) -> Result:
             | accounts.OrderFilled()
             | accounts.OrderCanceled()
             | accounts.OrderExpired()
+            | accounts.OrderReplaced()
         ):
             return Result({"data": order_view(event.order, version=reply.version)}, reply.version)
+        case accounts.CancelAllRequested():
+            return Result(canceling_view(event), reply.version)
         case identity.UserRegistered():
             return Result({"message": "User registered successfully"})
         case identity.ProfileUpdated():
@@ -51,6 +54,7 @@ def _refused(event: Message) -> Problem:
             return refusal(order.reason or "internal-error", order_id=order.order_id)
         case (
             accounts.CommandRefused(reason=reason)
+            | accounts.ReplaceRefused(reason=reason)
             | identity.CommandRefused(reason=reason)
             | identity.RegistrationRejected(reason=reason)
             | journal.CommandRefused(reason=reason)

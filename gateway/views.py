@@ -4,6 +4,7 @@ from typing import Any
 
 from gateway.answers import dollars, optional_e8
 from schemas.accounts import (
+    CancelAllRequested,
     FundsDeposited,
     FundsWithdrawn,
     Order,
@@ -32,6 +33,8 @@ def order_view(order: Order, *, version: int) -> dict[str, Any]:
         "created_at": rfc3339(order.created_at_ms),
         "client_order_id": order.client_order_id,
         "time_in_force": str(order.time_in_force),
+        "expires_at": None if order.expires_at_ms is None else rfc3339(order.expires_at_ms),
+        "post_only": order.post_only,
         "filled_quantity": format_e8(order.cum_quantity_e8),
         "remaining_quantity": format_e8(_remaining_e8(order)),
         "average_price": optional_e8(average_e8),
@@ -40,6 +43,11 @@ def order_view(order: Order, *, version: int) -> dict[str, Any]:
         "updated_at": rfc3339(order.updated_at_ms),
         "version": version,
     }
+
+
+def canceling_view(event: CancelAllRequested) -> dict[str, Any]:
+    """The orders whose cancel went to their market."""
+    return {"data": [{"order_id": each} for each in event.order_ids]}
 
 
 def average_price_e8(notional_e8: int, quantity_e8: int) -> int | None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gateway.amounts import read_e8
-from gateway.forms import AmountForm, LoginForm, OrderForm, ProfileForm, RegisterForm
+from gateway.forms import AmountForm, LoginForm, OrderForm, ProfileForm, RegisterForm, ReplaceForm
 from schemas.money import E8, format_e8
 
 REGISTRATION = {
@@ -219,7 +219,11 @@ def test_assets_are_upper_case_and_the_price_of_a_market_order_is_ignored() -> N
         {"order_type": "stop_buy"},
         {"order_type": "LIMIT_BUY"},
         {"order_type": None},
-        {"time_in_force": "GTD"},
+        {"time_in_force": "GTX"},
+        {"expires_at": "soon"},
+        {"expires_at": "2030-01-01T00:00:00"},
+        {"expires_at": 1_900_000_000},
+        {"post_only": "yes"},
         {"client_order_id": "a b"},
         {"client_order_id": ""},
     ],
@@ -227,3 +231,14 @@ def test_assets_are_upper_case_and_the_price_of_a_market_order_is_ignored() -> N
 def test_orders_beyond_the_rules_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         ordered(**changes)
+
+
+def test_a_moment_is_read_to_the_millisecond_whatever_its_offset() -> None:
+    times = ("2030-01-31T12:00:00.1239Z", "2030-01-31T13:00:00.123+01:00")
+    assert {ordered(expires_at=each).expires_at for each in times} == {1_896_091_200_123}
+
+
+def test_a_change_of_an_order_changes_something() -> None:
+    assert ReplaceForm.model_validate({"price": "1"}).price == E8
+    with pytest.raises(ValidationError):
+        ReplaceForm.model_validate({"quantity": None})

@@ -50,7 +50,7 @@ async def test_other_methods_are_named(client: httpx.AsyncClient) -> None:
     assert (answer.status_code, code_of(answer)) == (405, "method-not-allowed")
     assert answer.headers["allow"] == "POST"
     both = await client.patch("/api/v1/orders")
-    assert set(both.headers["allow"].split(", ")) == {"GET", "HEAD", "POST"}
+    assert set(both.headers["allow"].split(", ")) == {"DELETE", "GET", "HEAD", "POST"}
 
 
 @pytest.mark.parametrize(
