@@ -39,7 +39,11 @@ class Checkpoint(Message):
 
 
 class CommandDuplicate(Message):
-    """The command was decided before; its first outcome stands at `first_offset` (C1)."""
+    """The command was decided before; its first outcome stands at about `first_offset` (C1).
+
+    When both were decided in one batch and it landed behind records of a zombie, where its writer
+    did not expect it, the offset is too low by those: the command id is what finds the outcome.
+    """
 
     TYPE: ClassVar[str] = "journal.command-duplicate.v1"
     command_id: str

@@ -1,20 +1,38 @@
 """What must hold of a finished run, read from the logs alone and from the live states."""
 
 from collections import Counter
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from consumers.identity import invariants as identity_invariants
+from runtime.journal.partition import Partition
+from runtime.log import NewRecord, Record
 from schemas import journal
-from schemas.topics import CONTEXTS
+from schemas.envelope import (
+    CE_TYPE,
+    ENTITY_ID,
+    ENTITY_VERSION,
+    LOGICAL_TIME,
+    SOURCE,
+    SOURCE_OFFSET,
+    SOURCE_SEQUENCE,
+)
+from schemas.topics import CONTEXTS, inbox_of
 from simulation.laws import (
     Told,
     check_books,
     check_events,
+    check_expiry,
     check_outcomes,
     check_sources,
     valid_records,
 )
 from simulation.system import DECIDERS, System
+
+_ESSENTIAL: Final = (
+    *(CE_TYPE, SOURCE_OFFSET, LOGICAL_TIME, ENTITY_ID, ENTITY_VERSION, SOURCE, SOURCE_SEQUENCE),
+)
+"""The headers that follow from the inbox alone."""
 
 
 def judge(system: System) -> Counter[str]:
@@ -26,8 +44,11 @@ def judge(system: System) -> Counter[str]:
     told = Told()
     for context, place in system.places("journal"):
         valid = valid_records(system.broker.records(place))
-        inbox = len(system.broker.records((f"{context}.commands", place[1])))
-        check_sources(f"{context}/{place[1]}", valid, inbox)
+        inbox = system.broker.records((inbox_of(context), place[1]))
+        name = f"{context}/{place[1]}"
+        check_sources(name, valid, len(inbox))
+        check_expiry(name, valid, inbox)
+        _check_decisions(system, context, place[1], valid)
         for record in valid:
             told.add(context, record)
     check_outcomes(told, system.workload.sent)
@@ -35,6 +56,26 @@ def judge(system: System) -> Counter[str]:
     _check_letters(system, told.happened)
     _check_states(system)
     return told.happened
+
+
+def _check_decisions(system: System, context: str, number: int, valid: Sequence[Record]) -> None:
+    """The journal is what one undisturbed writer decides from the same inbox, event by event."""
+    partition = Partition(DECIDERS[context], number, system.broker.partitions.__getitem__)
+    told: dict[int, list[Record]] = {}
+    for record in valid:
+        if (offset := dict(record.headers).get(SOURCE_OFFSET)) is not None:
+            told.setdefault(int(offset), []).append(record)
+    for record in system.broker.records(partition.inbox):
+        partition.next_offset = told[record.offset][0].offset  # what outcomes refer to
+        decided = [_essence(each) for each in partition.decide(record)]
+        found = [_essence(each) for each in told[record.offset]]
+        assert found == decided, f"{context}/{number}: {record.offset} was decided differently"
+
+
+def _essence(record: Record | NewRecord) -> tuple[bytes | None, list[bytes | None]]:
+    headers = dict(record.headers)
+    is_pointer = headers[CE_TYPE] == journal.CommandDuplicate.TYPE.encode()
+    return None if is_pointer else record.value, [headers.get(each) for each in _ESSENTIAL]
 
 
 def _check_letters(system: System, happened: Counter[str]) -> None:

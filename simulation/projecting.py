@@ -1,13 +1,15 @@
 """Read models in a simulated run: projectors that crash, race each other and lose answers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Final
 
 from read_models.app import READ_MODELS, projections
 from runtime.errors import Unavailable
+from runtime.log import Place
 from runtime.memory_table import Fault, MemoryTable
-from runtime.projector import Fold, Projector
+from runtime.projector import Fold, Projector, checkpoint_key
 from runtime.simulation.log import Broker, MemoryLog
 from runtime.simulation.scheduler import Process, Scheduler, turn
 from runtime.table import Change, Checkpoint, Row
@@ -68,13 +70,32 @@ class ReadModels:
         """
         assert (row := self._differing()) is None, f"{row} differs"
 
+    def check_checkpoints(self) -> None:
+        """Each table is, at any moment, the fold of its journals up to its checkpoints.
+
+        Raises:
+            AssertionError: naming a row that differs.
+        """
+        for each in self._projections:
+            row = self._difference(each, partial(self._projected, each))
+            assert row is None, f"{row} differs from what its checkpoint says"
+
+    def _projected(self, projection: "Projection", place: Place) -> int:
+        spec = projection.tables[0]
+        partition, *sort = checkpoint_key(spec, *place).values()
+        found = self.table.rows(spec.name).get((partition, sort[0] if sort else None))
+        return 0 if found is None else found["offset"]
+
     def _differing(self) -> object:
         return next(filter(None, map(self._difference, self._projections)), None)
 
-    def _difference(self, projection: "Projection") -> object:
+    def _difference(
+        self, projection: "Projection", until: Callable[[Place], int] | None = None
+    ) -> object:
         folded = MemoryTable(projection.tables)
         for place in self._places(projection):
-            for cut in Fold({projection: None}, *place).take(self._broker.records(place)):
+            records = self._broker.records(place)[: None if until is None else until(place)]
+            for cut in Fold({projection: None}, *place).take(records):
                 for change in cut.changes:
                     folded.apply(change)
         for spec in projection.tables:

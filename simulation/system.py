@@ -38,6 +38,7 @@ CHECKS: Final = {
     "markets": markets_invariants.check,
 }
 _QUIET_STEPS_MAX: Final = 400_000
+_READ_MODELS_CHECKED_EVERY: Final = 997
 
 
 class Trace(Protocol):
@@ -70,7 +71,11 @@ def weather(random: Random) -> Weather:
         return random.choice((0.0, most / 10, most))
 
     faults = Faults(
-        reject=some(0.1), lose_acknowledgement=some(0.3), delay=some(0.1), read=some(0.1)
+        reject=some(0.1),
+        lose_acknowledgement=some(0.3),
+        delay=some(0.1),
+        read=some(0.1),
+        clock_back=some(0.1),
     )
     return Weather(
         faults, some(0.002), some(0.004), some(0.002), some(0.01), random.choice((0.0, 0.1, 0.5))
@@ -210,6 +215,8 @@ class System:
         if self.scheduler.steps % 50 == 0:
             for context, writer in self.live_writers():
                 CHECKS[context](writer.partition.state)
+        if self.scheduler.steps % _READ_MODELS_CHECKED_EVERY == 0:
+            self.read_models.check_checkpoints()
 
     def _disturb(self) -> None:
         rough, random = self.weather, self.random

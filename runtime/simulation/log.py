@@ -13,12 +13,16 @@ from runtime.simulation.scheduler import Process, Scheduler, Task, turn
 
 
 class Faults(NamedTuple):
-    """Probabilities of what goes wrong at an append or a read."""
+    """Probabilities of what goes wrong at an append or a read.
+
+    `clock_back` is that the broker's clock is behind what it said before.
+    """
 
     reject: float = 0.0
     lose_acknowledgement: float = 0.0
     delay: float = 0.0
     read: float = 0.0
+    clock_back: float = 0.0
 
 
 class Broker:
@@ -41,14 +45,18 @@ class Broker:
         if not batch:
             raise AssertionError("an empty batch")
         records = self.records(place)
-        base = len(records)
+        base, time_ms = len(records), self._time_ms()
         for new in batch:
-            records.append(
-                Record(len(records), self.scheduler.now_ms, new.key, new.value, tuple(new.headers))
-            )
+            records.append(Record(len(records), time_ms, new.key, new.value, tuple(new.headers)))
         if self.watch is not None:
             self.watch(place, records[base:])
         return base
+
+    def _time_ms(self) -> int:
+        now_ms, random = self.scheduler.now_ms, self.scheduler.random
+        if self.faults.clock_back and random.random() < self.faults.clock_back:
+            return now_ms - random.randrange(_BEHIND_MS_MAX)
+        return now_ms
 
     def compact(self, place: Place) -> None:
         """Blank what a later record of the same key outdates, as compaction may at any time."""
@@ -60,6 +68,7 @@ class Broker:
 
 
 _COMPACTED: Final = b"\0compacted"
+_BEHIND_MS_MAX: Final = 300
 
 
 class MemoryLog:

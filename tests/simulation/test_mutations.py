@@ -1,13 +1,14 @@
 """Each rule of the protocol, taken out alone: some seeded history must then go wrong."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from runtime.journal import inbox
+from runtime.errors import Fenced
+from runtime.journal import entries, inbox
 from runtime.journal.claims import Claims
 from runtime.journal.outbound import Outbound
 from runtime.journal.partition import Partition
@@ -15,10 +16,14 @@ from runtime.journal.remembered import Remembered
 from runtime.journal.snapshots import Snapshots
 from runtime.journal.writer import Writer
 from runtime.log import NewRecord
+from runtime.memory_table import MemoryTable
+from runtime.table import Checkpoint
+from schemas.envelope import SOURCE_SEQUENCE
 from simulation.judge import judge
 from simulation.system import System
 
-SEEDS_MAX = 150
+SEEDS_MAX = 200
+COMMANDS = 100
 ROUND_EVERY = 7
 
 Patch = pytest.MonkeyPatch
@@ -75,6 +80,49 @@ def drops_poison(patch: Patch) -> None:
 
     patch.setattr(Partition, "_discard", silent)
     patch.setattr(Partition, "decide", decided)
+
+
+def tears_batches(patch: Patch) -> None:
+    """W4: what one inbox record leads to goes out in several appends."""
+
+    async def torn(writer: Writer[Any], batch: list[NewRecord]) -> None:
+        expected = writer.partition.next_offset - len(batch)
+        for n, each in enumerate(batch):
+            if await writer._log.append(writer.partition.journal, [each]) != expected + n:
+                raise Fenced("torn")
+        await writer._publish()
+
+    patch.setattr(Writer, "_append", torn)
+
+
+def leaves_the_sequence_out(patch: Patch) -> None:
+    """W7: a journal record does not say which message of its source it came from."""
+    patch.setattr(entries, "_CARRIED", entries._CARRIED - {SOURCE_SEQUENCE})
+
+
+def believes_the_clock(patch: Patch) -> None:
+    """T1: a record's time is the broker's, also when that is behind the one before."""
+    decide = Partition.decide
+
+    def decided(partition: Partition[Any], record: Any) -> list[NewRecord]:
+        partition.time_ms = 0
+        return decide(partition, record)
+
+    patch.setattr(Partition, "decide", decided)
+
+
+def projects_unconditionally(patch: Patch) -> None:
+    """R2: a transaction is written whatever checkpoint is there."""
+    transact = MemoryTable.transact
+
+    async def blind(table: MemoryTable, changes: Any, *, checkpoints: Sequence[Checkpoint]) -> None:
+        current = [
+            each._replace(expected=table._rows[each.table].get(table._key(each.table, each.row)))
+            for each in checkpoints
+        ]
+        await transact(table, changes, checkpoints=current)
+
+    patch.setattr(MemoryTable, "transact", blind)
 
 
 def ignores_the_offset(patch: Patch) -> None:
@@ -216,6 +264,10 @@ MUTATIONS: tuple[Callable[[Patch], None], ...] = (
     trusts_any_claim,
     resumes_behind,
     drops_poison,
+    tears_batches,
+    leaves_the_sequence_out,
+    believes_the_clock,
+    projects_unconditionally,
     ignores_the_offset,
     snapshots_before_the_check,
     forgets_replayed_dirt,
@@ -246,7 +298,7 @@ def test_the_simulation_finds_a_missing_rule(mutation: Callable[[Patch], None]) 
     with patched(mutation):
         for seed in range(SEEDS_MAX):
             try:
-                with System(seed, commands=60, round_every=ROUND_EVERY) as system:
+                with System(seed, commands=COMMANDS, round_every=ROUND_EVERY) as system:
                     system.run()
                     judge(system)
             except Exception:  # noqa: BLE001  # whatever it breaks, it is found

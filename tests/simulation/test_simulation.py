@@ -7,7 +7,7 @@ import pytest
 
 from simulation.histories import Told, run, run_all
 
-SEEDS = int(os.environ.get("CNOP_SIMULATION_SEEDS", "2000"))
+SEEDS = int(os.environ.get("CNOP_SIMULATION_SEEDS", "800"))
 COMMANDS = int(os.environ.get("CNOP_SIMULATION_COMMANDS", "300"))
 FIRST = int(os.environ.get("CNOP_SIMULATION_FIRST", "0"))
 
@@ -37,7 +37,7 @@ def test_no_history_loses_or_doubles_anything() -> None:
 def test_a_seed_gives_the_same_history_again() -> None:
     told: list[list[str]] = [[], []]
     for lines in told:
-        run(7, 40, Told(lines.append))
+        run(8, 100, Told(lines.append))
     assert told[0] == told[1]
     assert any("accounts.order-accepted.v1" in each for each in told[0])
     assert any(each.startswith("---") for each in told[0])
