@@ -143,8 +143,15 @@ class Workload:
             if time_in_force is accounts.TimeInForce.GTD
             else None,
             post_only=random.random() < 0.1,
+            stop_price_e8=self._stop_price(symbol) if random.random() < 0.2 else None,
         )
         self._send("accounts", account_id, command)
+
+    def _stop_price(self, symbol: str) -> int:
+        """Near enough to the last price that feeds and trades soon reach many."""
+        drift = self._random.choice((-10, -5, -1, 0, 1, 5, 10, 100)) * self._prices[symbol]
+        tick = _TICK_E8[symbol]
+        return (self._prices[symbol] + drift // 10_000) // tick * tick
 
     def _cancel(self) -> None:
         accepted = self._accepted()

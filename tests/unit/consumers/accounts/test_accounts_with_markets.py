@@ -126,6 +126,7 @@ class Exchange:
 
     def place(self) -> None:
         pick = self.random.choice
+        stop_e8 = 100 * E8 + self.random.randint(-300, 300) * E8 // 100
         self.ask(
             PlaceOrder(
                 account_id=pick(TRADERS),
@@ -135,6 +136,7 @@ class Exchange:
                 quantity_e8=self.random.randint(1, 800) * E8 // 100,
                 price_e8=100 * E8 + self.random.randint(-400, 400) * E8 // 100,
                 time_in_force=pick([TimeInForce.GTC] * 3 + [TimeInForce.IOC, TimeInForce.FOK]),
+                stop_price_e8=pick([None, None, stop_e8]),
             )
         )
 
@@ -202,3 +204,4 @@ def test_every_command_is_answered_once_and_every_trade_clears(seed: int) -> Non
     assert exchange.told["OrderTraded"] >= 10, exchange.told
     assert exchange.told["OrderCanceled"] >= 1, exchange.told
     assert exchange.told["ReplaceRequested"] >= 2, exchange.told
+    assert exchange.told["StopsTriggered"] >= 2, exchange.told
