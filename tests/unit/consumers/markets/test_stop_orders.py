@@ -134,6 +134,13 @@ def test_crossings_of_a_market_that_resumes_trigger(thin: Market) -> None:
     assert triggered(thin.handle(ResumeMarket(symbol="BTC-USD"))) == ["s"]
 
 
+def test_a_replaced_order_that_trades_triggers(thin: Market) -> None:
+    asks(thin, 103)
+    thin.order("o", BUY, 1, 99)
+    stop(thin, "s", BUY, 103, limit=50)
+    assert triggered(thin.replace("o", 1, 103)) == ["s"]
+
+
 def test_every_price_of_a_sweep_counts_not_only_its_last(thin: Market) -> None:
     stop(thin, "low", SELL, 98, limit=90)
     stop(thin, "high", BUY, 103, limit=120)
@@ -355,6 +362,17 @@ def test_a_stop_that_a_halt_overtakes_waits_again_at_its_place(thin: Market) -> 
     )
     resumed = thin.handle(ResumeMarket(symbol="BTC-USD"))
     assert triggered(resumed) == ["s", "later"]
+
+
+def test_a_stop_that_waits_again_is_still_before_those_that_came_after_it(thin: Market) -> None:
+    stop(thin, "s", BUY, 105, limit=50)
+    (activation,) = thin.to_itself(last(thin, 105))
+    last(thin, 100)
+    stop(thin, "later", BUY, 105, limit=50)
+    thin.handle(HaltMarket(symbol="BTC-USD"))
+    thin.handle(activation)
+    last(thin, 105)
+    assert triggered(thin.handle(ResumeMarket(symbol="BTC-USD"))) == ["s", "later"]
 
 
 @pytest.mark.parametrize("is_triggered", [False, True])
