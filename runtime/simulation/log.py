@@ -1,6 +1,6 @@
 """The log in memory: partitions with broker time, and appends that fail in every way they can."""
 
-from collections.abc import Awaitable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Final, NamedTuple
@@ -28,6 +28,8 @@ class Broker:
         self.scheduler: Final = scheduler
         self.partitions: Final = dict(partitions)
         self.faults = Faults()
+        self.watch: Callable[[Place, Sequence[Record]], object] | None = None
+        """Is told of every batch that was appended."""
         self._records: dict[Place, list[Record]] = {}
 
     def records(self, place: Place) -> list[Record]:
@@ -44,6 +46,8 @@ class Broker:
             records.append(
                 Record(len(records), self.scheduler.now_ms, new.key, new.value, tuple(new.headers))
             )
+        if self.watch is not None:
+            self.watch(place, records[base:])
         return base
 
     def compact(self, place: Place) -> None:

@@ -18,7 +18,6 @@ from random import Random
 
 import pytest
 from crowd import Crowd
-from laws import Told
 from traders import Gateways, until
 from verdict import Journals, check_audit, judge
 
@@ -29,6 +28,7 @@ from runtime.devstack.ports import free_port
 from schemas.envelope import CE_TYPE
 from schemas.journal import Checkpoint, GenerationStarted, WriterClaimed
 from schemas.markets import TradeExecuted
+from simulation.laws import Told
 
 ROUNDS = int(os.environ.get("CNOP_CRASH_ROUNDS", "2"))
 KILLED = (

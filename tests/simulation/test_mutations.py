@@ -15,8 +15,8 @@ from runtime.journal.remembered import Remembered
 from runtime.journal.snapshots import Snapshots
 from runtime.journal.writer import Writer
 from runtime.log import NewRecord
-from tests.simulation.judge import judge
-from tests.simulation.system import System
+from simulation.judge import judge
+from simulation.system import System
 
 SEEDS_MAX = 150
 ROUND_EVERY = 7

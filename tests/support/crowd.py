@@ -11,10 +11,10 @@ from random import Random
 from typing import Any, Final, NamedTuple
 
 import httpx
-from laws import Told
 from traders import Gateways, Json, registration
 
 from schemas import accounts, identity
+from simulation.laws import Told
 
 _TICKS: Final = {"BTC": "0.01", "ETH": "0.01", "XRP": "0.0001", "SOL": "0.0001", "DOGE": "0.0001"}
 _SIZES: Final = {"BTC": "0.001", "ETH": "0.004", "XRP": "5", "SOL": "0.02", "DOGE": "20"}

@@ -11,7 +11,6 @@ from typing import Any, Final, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from laws import Told, check_books, check_events, check_outcomes, check_sources, valid_records
 
 from consumers.accounts import invariants as accounts_invariants
 from consumers.accounts.context import AccountsContext
@@ -32,6 +31,14 @@ from runtime.table import Row
 from schemas.envelope import CE_TYPE
 from schemas.journal import WriterClaimed
 from schemas.topics import CONTEXTS, REGISTRY, inbox_of, journal_of
+from simulation.laws import (
+    Told,
+    check_books,
+    check_events,
+    check_outcomes,
+    check_sources,
+    valid_records,
+)
 
 DECIDERS: Final = {
     each.name: each for each in (AccountsContext(), IdentityContext(), MarketsContext())

@@ -3,9 +3,9 @@
 One seed draws everything: sizes, fault probabilities, commands, crashes, pauses, who runs when.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Protocol, Self
 
 from consumers.accounts import invariants as accounts_invariants
 from consumers.accounts.context import AccountsContext
@@ -14,26 +14,42 @@ from consumers.identity.context import IdentityContext
 from consumers.markets import invariants as markets_invariants
 from consumers.markets.context import MarketsContext
 from runtime.errors import Fenced, Halted
+from runtime.journal.context import Context
 from runtime.journal.life import keep_writing
 from runtime.journal.outbound import partition_of
 from runtime.journal.partition import Partition
 from runtime.journal.writer import Writer
-from runtime.log import Log, Place
+from runtime.log import Log, Place, Record
 from runtime.simulation.log import Broker, Faults, MemoryLog
 from runtime.simulation.scheduler import Process, Scheduler, turn
 from schemas.topics import CONTEXTS, TOPICS, journal_of, snapshots_of
-from tests.simulation.projecting import ReadModels
-from tests.simulation.workload import Workload
+from simulation.projecting import ReadModels
+from simulation.workload import Workload
 
-DECIDERS: Final = {
-    each.name: each for each in (AccountsContext(), IdentityContext(), MarketsContext())
-}
+
+def _deciders() -> Iterator[Context[Any]]:
+    yield from (AccountsContext(), IdentityContext(), MarketsContext())
+
+
+DECIDERS: Final = {each.name: each for each in _deciders()}
 CHECKS: Final = {
     "accounts": accounts_invariants.check,
     "identity": identity_invariants.check,
     "markets": markets_invariants.check,
 }
 _QUIET_STEPS_MAX: Final = 400_000
+
+
+class Trace(Protocol):
+    """Is told a run while it happens."""
+
+    def appended(self, place: Place, records: Sequence[Record]) -> None:
+        """A batch is on the log."""
+        ...
+
+    def happened(self, what: str) -> None:
+        """Something was done to the system."""
+        ...
 
 
 class Weather(NamedTuple):
@@ -123,9 +139,16 @@ class Life:
 
 
 class System:
-    """One seeded run; `finished` names what went wrong, if anything did."""
+    """One seeded run; a `trace` is told what is appended and what is done to it."""
 
-    def __init__(self, seed: int, *, commands: int, round_every: int | None = None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        commands: int,
+        round_every: int | None = None,
+        trace: Trace | None = None,
+    ) -> None:
         self.random: Final = Random(seed)
         self.scheduler: Final = Scheduler(self.random)
         count = self.random.choice((1, 2, 3))
@@ -142,6 +165,9 @@ class System:
         )
         self.weather: Final = weather(self.random)
         self.broker.faults = self.weather.faults
+        self._trace: Final = trace
+        if trace is not None:
+            self.broker.watch = trace.appended
         self.workers: dict[str, list[Worker]] = {}
         self._owners: dict[tuple[str, int], Worker] = {}
         for context in CONTEXTS:
@@ -190,10 +216,12 @@ class System:
         if random.random() < rough.crash:
             self._replace(self._any_worker())
         if random.random() < rough.crash:
+            self._say("a read-model process is killed")
             self.read_models.crash_one()
         if random.random() < rough.pause:
-            worker = self._any_worker()
-            self.scheduler.pause(worker.process, random.randrange(50, 2_000))
+            worker, steps = self._any_worker(), random.randrange(50, 2_000)
+            self._say(f"a {worker.context} worker is stopped for {steps} steps")
+            self.scheduler.pause(worker.process, steps)
             if random.random() < 0.7:
                 self._rebalance(worker.context, without=worker)
         if random.random() < rough.rebalance:
@@ -202,7 +230,12 @@ class System:
             context = random.choice(CONTEXTS)
             self.broker.compact((snapshots_of(context), random.randrange(self.partitions)))
 
+    def _say(self, what: str) -> None:
+        if self._trace is not None:
+            self._trace.happened(what)
+
     def _calm(self) -> None:
+        self._say("no more faults")
         self.broker.faults = Faults()
         self.read_models.calm()
         for process in self.scheduler.processes:
@@ -214,12 +247,14 @@ class System:
         return self.random.choice([each for every in self.workers.values() for each in every])
 
     def _replace(self, worker: Worker) -> None:
+        self._say(f"a {worker.context} worker is killed")
         self.scheduler.crash(worker.process)
         workers = self.workers[worker.context]
         workers[workers.index(worker)] = Worker(self, worker.context)
         self._rebalance(worker.context)
 
     def _rebalance(self, context: str, *, without: Worker | None = None) -> None:
+        self._say(f"{context} is rebalanced")
         workers = [each for each in self.workers[context] if each is not without]
         if not workers:
             workers = [Worker(self, context)]

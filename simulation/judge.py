@@ -3,12 +3,18 @@
 from collections import Counter
 from typing import Any
 
-from laws import Told, check_books, check_events, check_outcomes, check_sources, valid_records
-
 from consumers.identity import invariants as identity_invariants
 from schemas import journal
 from schemas.topics import CONTEXTS
-from tests.simulation.system import DECIDERS, System
+from simulation.laws import (
+    Told,
+    check_books,
+    check_events,
+    check_outcomes,
+    check_sources,
+    valid_records,
+)
+from simulation.system import DECIDERS, System
 
 
 def judge(system: System) -> Counter[str]:

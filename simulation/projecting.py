@@ -1,7 +1,8 @@
 """Read models in a simulated run: projectors that crash, race each other and lose answers."""
 
+from collections.abc import Sequence
 from random import Random
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from read_models.app import READ_MODELS, projections
 from runtime.errors import Unavailable
@@ -9,6 +10,7 @@ from runtime.memory_table import Fault, MemoryTable
 from runtime.projector import Fold, Projector
 from runtime.simulation.log import Broker, MemoryLog
 from runtime.simulation.scheduler import Process, Scheduler, turn
+from runtime.table import Change, Checkpoint, Row
 
 if TYPE_CHECKING:
     from runtime.projection import Projection
@@ -19,11 +21,13 @@ FAULTS: Final = (Fault.THROTTLED, Fault.CONFLICT, Fault.ANSWER_LOST)
 class TurningTable(MemoryTable):
     """The table store, where every call lets somebody else go first."""
 
-    async def get(self, table: str, key: Any) -> Any:
+    async def get(self, table: str, key: Row) -> Row | None:
         await turn()
         return await super().get(table, key)
 
-    async def transact(self, changes: Any, *, checkpoints: Any) -> None:
+    async def transact(
+        self, changes: Sequence[Change], *, checkpoints: Sequence[Checkpoint]
+    ) -> None:
         await turn()
         await super().transact(changes, checkpoints=checkpoints)
 
@@ -110,7 +114,7 @@ class ReadModels:
         while True:
             try:
                 offset = projector.next_offset
-                records = [] if offset is None else await log.read(place, offset)
+                records = () if offset is None else await log.read(place, offset)
                 await projector.step(records, now_s=self._scheduler.now_ms / 1000)
             except Unavailable:
                 await turn()

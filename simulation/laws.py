@@ -65,7 +65,8 @@ class Told:
 
 def valid_records(records: Iterable[Record]) -> list[Record]:
     """The records that a reader keeps (R1), by the definition rather than by our reader."""
-    newest, kept = 0, []
+    newest = 0
+    kept: list[Record] = []
     for record in records:
         headers = dict(record.headers)
         kind, epoch = headers[CE_TYPE].decode(), int(headers[WRITER_EPOCH])

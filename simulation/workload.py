@@ -13,6 +13,7 @@ from schemas import accounts, identity, markets
 from schemas.codec import Message, encode
 from schemas.envelope import ReplyRoute
 from schemas.money import E8
+from simulation.laws import ENDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,12 +23,7 @@ _PRICE_E8: Final = {"BTC-USD": 40_000 * E8, "XRP-USD": 2 * E8}
 _LOT_E8: Final = {"BTC-USD": 1_000, "XRP-USD": 20_000_000}
 _TICK_E8: Final = {"BTC-USD": E8 // 100, "XRP-USD": E8 // 10_000}
 _CIPHERTEXT: Final = identity.Ciphertext("key", "nonce", "bytes")
-_ENDS: Final = (
-    accounts.OrderFilled.TYPE,
-    accounts.OrderCanceled.TYPE,
-    accounts.OrderExpired.TYPE,
-    accounts.OrderRejected.TYPE,
-)
+_ENDS: Final = frozenset(each.TYPE for each in ENDS)
 _TIMES_IN_FORCE: Final = (
     *([accounts.TimeInForce.GTC] * 3),
     accounts.TimeInForce.IOC,
@@ -86,10 +82,10 @@ class Workload:
     def maybe_send(self) -> None:
         """Send something now and then."""
         drawn = self._random.random()
-        if drawn < 0.03:
+        if drawn < 0.04:
             self.quote()
             self._last_quotes -= self._left <= 0
-        elif drawn < 0.08 and self._left > 0:
+        elif drawn < 0.14 and self._left > 0:
             weights = [weight for weight, _ in self._kinds]
             self._random.choices(self._kinds, weights)[0][1]()
             self._left -= 1
@@ -99,7 +95,7 @@ class Workload:
         for symbol in SYMBOLS:
             self._sequence += 1
             tick = _TICK_E8[symbol]
-            reach = self._random.choice((20, 20, 20, 100))
+            reach = self._random.choice((20, 20, 20, 60))
             step = self._random.randrange(-reach, reach + 1) * self._prices[symbol] // 20_000
             middle = max((self._prices[symbol] + step) // tick * tick, 10 * tick)
             self._prices[symbol] = middle
@@ -209,6 +205,7 @@ class Workload:
                     found[event.order.order_id] = event.account_id
                 elif kind in _ENDS:
                     event = accounts.EVENTS.decode(kind, record.value or b"")
+                    assert isinstance(event, ENDS)
                     found.pop(event.order.order_id, None)
         return [(account_id, order_id) for order_id, account_id in found.items()]
 
