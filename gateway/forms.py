@@ -229,7 +229,8 @@ class AmountForm(Form):
 class OrderForm(Form):
     """POST /orders; the price of a market order is ignored.
 
-    A GTD order, and only one, names the time when it ends; a post-only order never takes.
+    A GTD order, and only one, names the time when it ends; a post-only order never takes. One with
+    a stop price waits until the last price gets there.
     """
 
     asset_id: Asset
@@ -239,6 +240,7 @@ class OrderForm(Form):
     time_in_force: Literal["GTC", "DAY", "GTD", "IOC", "FOK"] | None = None
     expires_at: Moment | None = None
     post_only: StrictBool = False
+    stop_price: Price | None = None
     client_order_id: ClientOrderId | None = None
 
     @model_validator(mode="before")

@@ -55,10 +55,11 @@ async def place_order(request: Request) -> Response:
 
 
 def placed(form: OrderForm, *, account_id: str) -> PlaceOrder:
-    """The command for this form; a market order never rests, so GTC means IOC for it."""
+    """The command for this form; a market order that is no stop never rests: GTC means IOC."""
     kind, side = _WORDS[form.order_type]
     wanted = TimeInForce(form.time_in_force or "GTC")
-    is_resting_market = kind is OrderType.MARKET and wanted is TimeInForce.GTC
+    is_at_once = kind is OrderType.MARKET and form.stop_price is None
+    is_resting_market = is_at_once and wanted is TimeInForce.GTC
     return PlaceOrder(
         account_id=account_id,
         asset=form.asset_id,
@@ -70,6 +71,7 @@ def placed(form: OrderForm, *, account_id: str) -> PlaceOrder:
         client_order_id=form.client_order_id,
         expires_at_ms=form.expires_at,
         post_only=form.post_only,
+        stop_price_e8=form.stop_price,
     )
 
 

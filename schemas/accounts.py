@@ -141,8 +141,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     worst price that the lock was computed from. The fee rates (parts per million) are those of its
     acceptance; `taker_notional_e8` is the part of `cum_notional_e8` that took liquidity.
     From broker time `expires_at_ms` on a DAY or GTD order is over (FIX 126); a `post_only` one
-    never takes liquidity (FIX 18=6). While `replacing` is asked of its market, `locked_e8` covers
-    the order as it is and as it may become.
+    never takes liquidity (FIX 18=6). One with a `stop_price_e8` (FIX 99) waits in its market, open
+    and unseen, until the last price reaches it; then it is what it would be without. While
+    `replacing` is asked of its market, `locked_e8` covers the order as it is and as it may become.
     """
 
     order_id: str
@@ -172,11 +173,12 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     expires_at_ms: int | None = None
     post_only: bool = False
     replacing: Replacement | None = None
+    stop_price_e8: int | None = None
 
     @property
     def ends_at_once(self) -> bool:
-        """Whether it never rests, so that the client hears of its end, not of its acceptance."""
-        return self.time_in_force in _NEVER_REST
+        """Whether it never waits, so that the client hears of its end, not of its acceptance."""
+        return self.time_in_force in _NEVER_REST and self.stop_price_e8 is None
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -216,7 +218,8 @@ class WithdrawFunds(Message):
 class PlaceOrder(Message):
     """Place a market or limit order on the asset's USD market.
 
-    A GTD order, and only one, says with `expires_at_ms` (broker time) when it is over.
+    A GTD order, and only one, says with `expires_at_ms` (broker time) when it is over. With a
+    `stop_price_e8` it waits until the last price gets there: a buy from below, a sell from above.
     """
 
     TYPE: ClassVar[str] = "accounts.place-order.v1"
@@ -230,6 +233,7 @@ class PlaceOrder(Message):
     client_order_id: str | None = None
     expires_at_ms: int | None = None
     post_only: bool = False
+    stop_price_e8: int | None = None
 
 
 class CancelOrder(Message):

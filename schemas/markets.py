@@ -94,7 +94,8 @@ class SubmitOrder(Message):
     """Fact from accounts: match this order, which was locked at `protection_price_e8`.
 
     Broker time `deadline_ms`, where given, is when it must have been in the book; from
-    `expires_at_ms` on, where given, it is over. A `post_only` order ends rather than take.
+    `expires_at_ms` on, where given, it is over. A `post_only` order ends rather than take. One with
+    a `stop_price_e8` waits until the last price reaches that.
     """
 
     TYPE: ClassVar[str] = "markets.submit-order.v1"
@@ -110,6 +111,7 @@ class SubmitOrder(Message):
     deadline_ms: int | None = None
     expires_at_ms: int | None = None
     post_only: bool = False
+    stop_price_e8: int | None = None
 
 
 class CancelRestingOrder(Message):
@@ -133,6 +135,27 @@ class ReplaceRestingOrder(Message):
     order_id: str
     quantity_e8: int
     price_e8: int | None
+
+
+class ActivateStop(Message):
+    """Fact from markets itself: let the triggered stop into the book, if it is still there."""
+
+    TYPE: ClassVar[str] = "markets.activate-stop.v1"
+    symbol: str
+    order_id: str
+
+
+class TriggerStops(Message):
+    """Fact from markets itself: go on with the stops that last prices of that range reach.
+
+    Those that came later than number `until_number` are left alone.
+    """
+
+    TYPE: ClassVar[str] = "markets.trigger-stops.v1"
+    symbol: str
+    low_e8: int
+    high_e8: int
+    until_number: int
 
 
 class TickClock(Message):
@@ -220,6 +243,29 @@ class OrderRested(Message):
     post_only: bool = False
 
 
+class StopArmed(Message):
+    """A stop order waits for the last price, unseen; `number` counts the market's stops."""
+
+    TYPE: ClassVar[str] = "markets.stop-armed.v1"
+    symbol: str
+    number: int
+    order: SubmitOrder
+
+
+class StopsTriggered(Message):
+    """Last prices from `low_e8` to `high_e8` reached these stops; each now comes to the book.
+
+    Buys come first, by rising stop price, then sells, by falling. `next` goes on with more.
+    """
+
+    TYPE: ClassVar[str] = "markets.stops-triggered.v1"
+    symbol: str
+    low_e8: int
+    high_e8: int
+    order_ids: tuple[str, ...]
+    next: TriggerStops | None = None
+
+
 class OrderEnded(Message):
     """The order left the market for good.
 
@@ -297,6 +343,8 @@ COMMANDS: Final = Codec(
     SubmitOrder,
     CancelRestingOrder,
     ReplaceRestingOrder,
+    ActivateStop,
+    TriggerStops,
     TickClock,
 )
 EVENTS: Final = Codec(
@@ -307,6 +355,8 @@ EVENTS: Final = Codec(
     CollarMoved,
     TradeExecuted,
     OrderRested,
+    StopArmed,
+    StopsTriggered,
     OrderEnded,
     OrderReplaced,
     CancelRefused,

@@ -184,7 +184,7 @@ def check_orders(events: Iterable[Message]) -> None:
 
 
 def check_books(states: Mapping[str, Iterable[Any]]) -> None:
-    """Open orders of the accounts are those that rest in a book, with the same quantity left."""
+    """Open orders of the accounts are those in a book, with the same quantity left."""
     open_orders = {
         order_id: order.quantity_e8 - order.cum_quantity_e8
         for state in states["accounts"]
@@ -197,4 +197,10 @@ def check_books(states: Mapping[str, Iterable[Any]]) -> None:
         for book in state.books.values()
         for order_id, order in book.orders.items()
     }
-    assert open_orders == resting, "open orders are those that rest in a book"
+    stops = {
+        order_id: stop.order.quantity_e8
+        for state in states["markets"]
+        for book in state.books.values()
+        for order_id, stop in book.stops.orders.items()
+    }
+    assert open_orders == resting | stops, "open orders are those that rest or wait in a book"

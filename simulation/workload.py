@@ -3,6 +3,8 @@
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from producers.envelopes import command_headers
 from runtime.journal.outbound import partition_of
 from runtime.log import NewRecord
@@ -31,6 +33,8 @@ _TIMES_IN_FORCE: Final = (
     accounts.TimeInForce.GTD,
 )
 _DAY_MS: Final = 86_400_000
+_LAST_QUOTES: Final = 20
+"""How often prices move after the last command, so that what waits for them gets somewhere."""
 _LIVES_MS: Final = (-1, *([600_000] * 11))
 
 
@@ -41,6 +45,7 @@ class Workload:
         self._broker: Final = broker
         self._random: Final = random
         self._left = commands
+        self._last_quotes = _LAST_QUOTES
         self._duplicate: Final = duplicate
         self._accounts: Final = [f"{n:032x}" for n in range(1, 5)]
         self._sequence = 0
@@ -71,25 +76,27 @@ class Workload:
 
     @property
     def is_done(self) -> bool:
-        """Whether every command was sent."""
-        return self._left <= 0
+        """Whether every command was sent, and prices moved after it."""
+        return self._left <= 0 and self._last_quotes <= 0
 
     def maybe_send(self) -> None:
         """Send something now and then."""
         drawn = self._random.random()
         if drawn < 0.04:
             self.quote()
-        elif drawn < 0.14:
+            self._last_quotes -= self._left <= 0
+        elif drawn < 0.14 and self._left > 0:
             weights = [weight for weight, _ in self._kinds]
             self._random.choices(self._kinds, weights)[0][1]()
             self._left -= 1
 
     def quote(self) -> None:
-        """A feed moves every market a little."""
+        """A feed moves every market a little, and sometimes past many stops."""
         for symbol in SYMBOLS:
             self._sequence += 1
             tick = _TICK_E8[symbol]
-            step = self._random.randrange(-20, 21) * self._prices[symbol] // 20_000
+            reach = self._random.choice((20, 20, 20, 60))
+            step = self._random.randrange(-reach, reach + 1) * self._prices[symbol] // 20_000
             middle = max((self._prices[symbol] + step) // tick * tick, 10 * tick)
             self._prices[symbol] = middle
             lots = _LOT_E8[symbol] * self._random.choice((1, 50, 10_000))
@@ -140,7 +147,22 @@ class Workload:
             else None,
             post_only=random.random() < 0.1,
         )
+        if random.random() < 0.3:
+            command = self._stop(command, symbol)
         self._send("accounts", account_id, command)
+
+    def _stop(self, order: accounts.PlaceOrder, symbol: str) -> accounts.PlaceOrder:
+        """The order with a stop price so near to the last price that many are soon triggered."""
+        tick, price_e8 = _TICK_E8[symbol], self._prices[symbol]
+        away = 1 if order.side is accounts.Side.BUY else -1
+        drift = away * self._random.choice((-5, 1, 1, 1, 2, 2, 5, 20)) * price_e8 // 10_000
+        is_waiting = order.time_in_force is not accounts.TimeInForce.FOK
+        return replace(
+            order,
+            stop_price_e8=(price_e8 + drift) // tick * tick,
+            time_in_force=order.time_in_force if is_waiting else accounts.TimeInForce.GTC,
+            post_only=order.post_only and self._random.random() < 0.1,
+        )
 
     def _cancel(self) -> None:
         accepted = self._accepted()

@@ -274,6 +274,7 @@ def _order(command: PlaceOrder, cause: Cause) -> Order:
         updated_at_ms=cause.time_ms,
         expires_at_ms=rules.expiry_of(command, cause.time_ms),
         post_only=command.post_only,
+        stop_price_e8=command.stop_price_e8,
     )
 
 

@@ -51,7 +51,7 @@ def outbox(event: Message, _cause: Cause) -> Sequence[Outgoing]:
 
 
 def answers(event: Message, _cause: Cause) -> bool:
-    """Whether it is an outcome: a market, IOC or FOK order's comes with its end."""
+    """Whether it is an outcome: a market, IOC or FOK order's comes with its end, a stop's now."""
     match event:
         case OrderAccepted():
             return not event.order.ends_at_once
@@ -102,6 +102,7 @@ def _submit(event: OrderAccepted) -> Outgoing:
         deadline_ms=event.deadline_ms,
         expires_at_ms=order.expires_at_ms,
         post_only=order.post_only,
+        stop_price_e8=order.stop_price_e8,
     )
     return Outgoing(
         MARKETS_COMMANDS,

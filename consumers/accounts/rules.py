@@ -63,8 +63,9 @@ def limit_of(order: PlaceOrder) -> int | None:
 
 
 def time_in_force_of(order: PlaceOrder) -> TimeInForce:
-    """Market orders never rest: all but FOK are IOC."""
-    if order.order_type is OrderType.LIMIT or order.time_in_force is TimeInForce.FOK:
+    """Market orders never rest: all but FOK are IOC; of a stop it says how long it waits."""
+    is_limit, is_stop = order.order_type is OrderType.LIMIT, order.stop_price_e8 is not None
+    if is_limit or is_stop or order.time_in_force is TimeInForce.FOK:
         return order.time_in_force
     return TimeInForce.IOC
 
@@ -79,13 +80,27 @@ def expiry_of(order: PlaceOrder, now_ms: int) -> int | None:
 def lock_of(order: PlaceOrder, market: Quoted) -> Lock:
     """The worst case: a buy pays its worst price and the dearer fee on it, a sell gives it all."""
     limit_e8 = limit_of(order)
+    protection_e8 = _market_protection(order, market.collar) if limit_e8 is None else limit_e8
     if order.side is Side.SELL:
-        protection_e8 = market.collar.low_e8 if limit_e8 is None else limit_e8
         return Lock(protection_e8, order.asset, order.quantity_e8)
-    protection_e8 = market.collar.high_e8 if limit_e8 is None else limit_e8
     notional_e8 = notional_ceil(protection_e8, order.quantity_e8)
     rate_ppm = max(market.terms.maker_fee_ppm, market.terms.taker_fee_ppm)
     return Lock(protection_e8, CASH, notional_e8 + fee_ceil(notional_e8, rate_ppm))
+
+
+def _market_protection(order: PlaceOrder, collar: CollarSet) -> int:
+    """The collar's edge around the last price; of a stop around its stop price, if that is worse.
+
+    The band is that of now, and a buy's edge is rounded up, so that the lock is never too small.
+    """
+    is_buy = order.side is Side.BUY
+    edge_e8 = collar.high_e8 if is_buy else collar.low_e8
+    stop_e8 = order.stop_price_e8
+    if stop_e8 is None:
+        return edge_e8
+    if is_buy:
+        return max(edge_e8, -(-stop_e8 * edge_e8 // collar.last_e8))
+    return min(edge_e8, stop_e8 * edge_e8 // collar.last_e8)
 
 
 def refusal(
@@ -95,8 +110,14 @@ def refusal(
     limit_e8, is_limit = limit_of(order), order.order_type is OrderType.LIMIT
     return (
         _shape_refusal(order.quantity_e8, limit_e8, market.terms, is_limit=is_limit)
+        or _stop_refusal(order, market.terms)
         or _life_refusal(order, now_ms)
-        or _value_refusal(order.quantity_e8, limit_e8, market.collar.last_e8, market.terms)
+        or _value_refusal(
+            order.quantity_e8,
+            _market_price(order, market.collar.last_e8) if limit_e8 is None else limit_e8,
+            market.collar.last_e8,
+            market.terms,
+        )
         or _account_refusal(account, order)
         or funds_refusal(account, lock.asset, lock.amount_e8)
     )
@@ -116,7 +137,9 @@ def replace_refusal(
     if wanted.quantity_e8 <= order.cum_quantity_e8:
         return Reason.QUANTITY_FILLED
     worst_e8 = order.protection_price_e8 if wanted.price_e8 is None else wanted.price_e8
-    return _value_refusal(wanted.quantity_e8, wanted.price_e8, last_e8 or worst_e8, terms)
+    last_e8 = last_e8 or worst_e8
+    price_e8 = _market_price(order, last_e8) if wanted.price_e8 is None else wanted.price_e8
+    return _value_refusal(wanted.quantity_e8, price_e8, last_e8, terms)
 
 
 def need_of(order: Order) -> int:
@@ -159,12 +182,24 @@ def _shape_refusal(
 ) -> Reason | None:
     if quantity_e8 < QUANTITY_MIN_E8:
         return Reason.INVALID_QUANTITY
-    if is_limit:
-        if price_e8 is None or not 0 < price_e8 <= PRICE_MAX_E8:
-            return Reason.INVALID_PRICE
-        if price_e8 % terms.tick_e8:
-            return Reason.TICK_SIZE
+    if is_limit and (reason := _price_refusal(price_e8, terms)):
+        return reason
     return Reason.LOT_SIZE if quantity_e8 % terms.lot_e8 else None
+
+
+def _price_refusal(price_e8: int | None, terms: MarketTerms) -> Reason | None:
+    if price_e8 is None or not 0 < price_e8 <= PRICE_MAX_E8:
+        return Reason.INVALID_PRICE
+    return Reason.TICK_SIZE if price_e8 % terms.tick_e8 else None
+
+
+def _stop_refusal(order: PlaceOrder, terms: MarketTerms) -> Reason | None:
+    """A stop takes what is there when it is triggered, and cannot know that before."""
+    if order.stop_price_e8 is None:
+        return None
+    if order.post_only or order.time_in_force is TimeInForce.FOK:
+        return Reason.INVALID_TIME_IN_FORCE
+    return _price_refusal(order.stop_price_e8, terms)
 
 
 def _life_refusal(order: PlaceOrder, now_ms: int) -> Reason | None:
@@ -177,13 +212,19 @@ def _life_refusal(order: PlaceOrder, now_ms: int) -> Reason | None:
     return None if is_sane else Reason.INVALID_EXPIRY
 
 
+def _market_price(order: PlaceOrder | Order, last_e8: int) -> int:
+    """What an order at market is worth: a stop the stop price, where that is not reached yet."""
+    if order.stop_price_e8 is None:
+        return last_e8
+    return (max if order.side is Side.BUY else min)(order.stop_price_e8, last_e8)
+
+
 def _value_refusal(
-    quantity_e8: int, price_e8: int | None, last_e8: int, terms: MarketTerms
+    quantity_e8: int, price_e8: int, last_e8: int, terms: MarketTerms
 ) -> Reason | None:
-    limit_e8 = last_e8 if price_e8 is None else price_e8
-    if quantity_e8 * max(limit_e8, last_e8) > ORDER_VALUE_MAX_E8 * E8:
+    if quantity_e8 * max(price_e8, last_e8) > ORDER_VALUE_MAX_E8 * E8:
         return Reason.ORDER_VALUE
-    if quantity_e8 * limit_e8 < terms.min_notional_e8 * E8:
+    if quantity_e8 * price_e8 < terms.min_notional_e8 * E8:
         return Reason.MIN_NOTIONAL
     return None
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 from sortedcontainers import SortedDict
 
+from consumers.markets.stops import StopOrder, Stops
 from schemas.accounts import Side, TimeInForce
 from schemas.markets import Quote, Rules
 
@@ -126,7 +127,8 @@ class Book:
     """A market's whole state; one without rules is only a name that was asked for.
 
     `house_e8` is what the house still offers of the current quote: to buy at its bid (BUY) and
-    to sell at its ask (SELL). `sequences` holds the last sequence of each feed.
+    to sell at its ask (SELL). `sequences` holds the last sequence of each feed. `last_e8` is the
+    price of the last trade, or what a feed said later.
     """
 
     symbol: str
@@ -142,18 +144,39 @@ class Book:
     )
     orders: dict[str, Resting] = field(default_factory=dict[str, Resting])
     expiries: Expiries = field(default_factory=Expiries)
+    stops: Stops = field(default_factory=Stops)
+    last_e8: int | None = None
 
     def add(self, order: Resting) -> None:
-        """Rest an order."""
+        """Rest an order, which may have been a stop until now."""
+        if self.stops.orders:
+            self._remove_stop(order.order_id)
         self.orders[order.order_id] = order
         self.ladders[order.side].add(order)
         if order.expires_at_ms is not None:
             self.expiries.add(order.expires_at_ms, order.order_id)
 
     def remove(self, order_id: str) -> None:
-        """Take an order out of the book, if it is there."""
+        """Take an order or a stop out of the book, if it is there."""
         order = self.orders.pop(order_id, None)
-        if order is not None:
-            self.ladders[order.side].remove(order)
-            if order.expires_at_ms is not None:
-                self.expiries.remove(order.expires_at_ms, order_id)
+        if order is None:
+            self._remove_stop(order_id)
+            return
+        self.ladders[order.side].remove(order)
+        if order.expires_at_ms is not None:
+            self.expiries.remove(order.expires_at_ms, order_id)
+
+    def find(self, order_id: str) -> Resting | StopOrder | None:
+        """An open order, at rest or a stop."""
+        return self.orders.get(order_id) or self.stops.orders.get(order_id)
+
+    def arm(self, stop: StopOrder) -> None:
+        """Let a stop wait for its price, for the first time or again."""
+        if self.stops.remove(stop.order_id) is None and stop.order.expires_at_ms is not None:
+            self.expiries.add(stop.order.expires_at_ms, stop.order_id)
+        self.stops.add(stop)
+
+    def _remove_stop(self, order_id: str) -> None:
+        stop = self.stops.remove(order_id)
+        if stop is not None and stop.order.expires_at_ms is not None:
+            self.expiries.remove(stop.order.expires_at_ms, order_id)

@@ -27,7 +27,7 @@ class MarketsContext:
     """The deciding context `markets`; its entities are symbols and the clock."""
 
     name = MARKETS
-    schema_version = 2
+    schema_version = 3
     commands = COMMANDS
     events = EVENTS
 

@@ -21,11 +21,14 @@ from consumers.markets.matching import (
     sweep,
 )
 from consumers.markets.state import Markets
+from consumers.markets.stops import StopOrder, is_reached
+from consumers.markets.triggering import triggered, with_triggers
 from runtime.errors import Halted, InvariantBroken
 from schemas.accounts import EndReason, OrderType, Reason, Side, TimeInForce
 from schemas.codec import Message
 from schemas.envelope import Cause
 from schemas.markets import (
+    ActivateStop,
     CancelRefused,
     CancelRestingOrder,
     ClockTicked,
@@ -46,9 +49,11 @@ from schemas.markets import (
     ReplaceRestingOrder,
     ResumeMarket,
     Rules,
+    StopArmed,
     SubmitOrder,
     TickClock,
     TradeExecuted,
+    TriggerStops,
     UpdateQuote,
 )
 from schemas.money import PPM, notional_floor
@@ -82,8 +87,8 @@ def decide(state: Markets, command: Message, cause: Cause) -> Sequence[Message]:
             return replace_order(state.books.get(command.symbol), command, cause)
         case UpdateQuote():
             return update_quote(state.books.get(command.symbol), command, cause)
-        case TickClock():
-            return tick(state, cause)
+        case TickClock() | ActivateStop() | TriggerStops():
+            return _go_on(state, command, cause)
         case ListMarket() | HaltMarket() | ResumeMarket():
             return _operate(state.books.get(command.symbol), command, cause)
         case _:
@@ -94,15 +99,24 @@ def decide(state: Markets, command: Message, cause: Cause) -> Sequence[Message]:
 
 
 def submit(state: Markets, order: SubmitOrder, cause: Cause) -> Sequence[Message]:
-    """Match the order; what is left rests, or ends with a reason."""
+    """Match the order; what is left rests, or ends with a reason. A stop waits for its price."""
     book = state.books.get(order.symbol)
     if book is None or book.rules is None:
         return (_ended(order, EndReason.REJECTED, 0, Reason.UNKNOWN_ASSET),)
-    if order.order_id in book.orders:
+    if book.find(order.order_id) is not None:
         raise Halted(f"order {order.order_id} was submitted twice")
     turned_away = _turned_away(book, order, cause.time_ms)
     if turned_away is not None:
         return (turned_away,)
+    if order.stop_price_e8 is None:
+        return with_triggers(book, _matched(book, order, cause), cause)
+    if book.last_e8 is None or not is_reached(order, book.last_e8):
+        waiting = replace(order, deadline_ms=None)
+        return (StopArmed(symbol=book.symbol, number=book.stops.count + 1, order=waiting),)
+    return with_triggers(book, _matched(book, _released(book, order), cause), cause)
+
+
+def _matched(book: Book, order: SubmitOrder, cause: Cause) -> Sequence[Message]:
     swept = sweep(book, order, order.quantity_e8, now_ms=cause.time_ms)
     if not swept.fills and not swept.over and swept.stop is not Stop.SELF:
         return (_remainder(order, swept),)
@@ -111,6 +125,49 @@ def submit(state: Markets, order: SubmitOrder, cause: Cause) -> Sequence[Message
     if order.time_in_force is TimeInForce.FOK and swept.leaves_e8:
         return (_killed(order, swept.stop),)
     return (*_taken(book, order, swept, cause), _remainder(order, swept))
+
+
+def _go_on(
+    state: Markets, command: TickClock | ActivateStop | TriggerStops, cause: Cause
+) -> Sequence[Message]:
+    """What falls due by time, or was triggered; nothing where that is gone."""
+    if isinstance(command, TickClock):
+        return tick(state, cause)
+    book = state.books.get(command.symbol)
+    if book is None:
+        return ()
+    if isinstance(command, ActivateStop):
+        return activate(book, command, cause)
+    return triggered(book, command, cause) if book.is_open else ()
+
+
+def activate(book: Book, command: ActivateStop, cause: Cause) -> Sequence[Message]:
+    """Match a triggered stop as the order that it is without its stop price.
+
+    Where the market was halted meanwhile it waits again, at its old place.
+    """
+    stop = book.stops.orders.get(command.order_id)
+    if stop is None or not stop.is_triggered:
+        return ()
+    if not book.is_open:
+        return (StopArmed(symbol=book.symbol, number=stop.number, order=stop.order),)
+    turned_away = _turned_away(book, stop.order, cause.time_ms)
+    if turned_away is not None:
+        return (turned_away,)
+    return with_triggers(book, _matched(book, _released(book, stop.order), cause), cause)
+
+
+def _released(book: Book, order: SubmitOrder) -> SubmitOrder:
+    """The order that a triggered stop is.
+
+    A sell at market goes down to the collar of now if that is lower, because it locked no price; a
+    buy never pays more than what it locked.
+    """
+    is_bound = order.order_type is OrderType.LIMIT or order.side is Side.BUY
+    if is_bound or book.last_e8 is None or book.rules is None:
+        return order
+    low_e8 = _low_edge(book.rules, book.last_e8)
+    return replace(order, protection_price_e8=min(order.protection_price_e8, low_e8))
 
 
 def _turned_away(book: Book, order: SubmitOrder, now_ms: int) -> OrderEnded | None:
@@ -183,8 +240,8 @@ def _ended(
 
 def cancel(book: Book | None, command: CancelRestingOrder) -> Message:
     """Take the order out, halted or not; what is no longer in the book is final."""
-    resting = None if book is None else book.orders.get(command.order_id)
-    if resting is None or resting.account_id != command.account_id:
+    found = None if book is None else book.find(command.order_id)
+    if found is None or found.account_id != command.account_id:
         return CancelRefused(
             symbol=command.symbol,
             account_id=command.account_id,
@@ -192,23 +249,28 @@ def cancel(book: Book | None, command: CancelRestingOrder) -> Message:
             reason=Reason.ORDER_FINAL,
         )
     end, reason = EndReason.CANCELED, Reason.CANCELED_BY_USER
-    return _left(command.symbol, resting, end, reason, answers_cause=True)
+    return _left(command.symbol, found, end, reason, answers_cause=True)
 
 
-def _over(book: Book, resting: Resting) -> OrderEnded:
-    return _left(book.symbol, resting, EndReason.EXPIRED, Reason.EXPIRED)
+def _over(book: Book, order: Resting | StopOrder) -> OrderEnded:
+    return _left(book.symbol, order, EndReason.EXPIRED, Reason.EXPIRED)
 
 
 def _left(
-    symbol: str, resting: Resting, end: EndReason, reason: Reason, *, answers_cause: bool = False
+    symbol: str,
+    order: Resting | StopOrder,
+    end: EndReason,
+    reason: Reason,
+    *,
+    answers_cause: bool = False,
 ) -> OrderEnded:
     """The end of an order that leaves the book with what it has traded so far."""
     return OrderEnded(
         symbol=symbol,
-        account_id=resting.account_id,
-        order_id=resting.order_id,
+        account_id=order.account_id,
+        order_id=order.order_id,
         end=end,
-        cum_quantity_e8=resting.cum_quantity_e8,
+        cum_quantity_e8=order.cum_quantity_e8,
         reason=reason,
         answers_cause=answers_cause,
     )
@@ -218,16 +280,27 @@ def replace_order(
     book: Book | None, command: ReplaceRestingOrder, cause: Cause
 ) -> Sequence[Message]:
     """Change the order where it lies, or let it come anew with its new terms, or say why not."""
-    resting = None if book is None else book.orders.get(command.order_id)
+    resting = None if book is None else book.find(command.order_id)
     if book is None or resting is None or resting.account_id != command.account_id:
         return (_unreplaced(command, Reason.ORDER_FINAL),)
     if resting.is_over(cause.time_ms):
         return (_over(book, resting), _unreplaced(command, Reason.ORDER_FINAL))
+    if isinstance(resting, StopOrder):
+        return (_stop_changed(book, command, resting),)
     if reason := _replace_refusal(book, command, resting):
         return (_unreplaced(command, reason),)
     if command.price_e8 == resting.price_e8 and command.quantity_e8 <= resting.quantity_e8:
         return (_replaced(command, resting, keeps_priority=True),)
     return _come_anew(book, command, resting, cause)
+
+
+def _stop_changed(book: Book, command: ReplaceRestingOrder, stop: StopOrder) -> Message:
+    """A stop keeps its stop price and its place whatever else it becomes."""
+    if not book.is_open:
+        return _unreplaced(command, Reason.MARKET_HALTED)
+    if (command.price_e8 is None) != (stop.order.price_e8 is None):
+        return _unreplaced(command, Reason.INVALID_PRICE)
+    return _replaced(command, stop, keeps_priority=True)
 
 
 def _replace_refusal(book: Book, command: ReplaceRestingOrder, resting: Resting) -> Reason | None:
@@ -251,7 +324,8 @@ def _come_anew(
         left = replace(left, answers_cause=False)
     replaced = _replaced(command, resting, keeps_priority=False)
     cum_e8 = resting.cum_quantity_e8
-    return (replaced, *_taken(book, order, swept, cause, cum_e8=cum_e8), left)
+    taken = _taken(book, order, swept, cause, cum_e8=cum_e8)
+    return with_triggers(book, (replaced, *taken, left), cause)
 
 
 def _renewed(command: ReplaceRestingOrder, resting: Resting) -> SubmitOrder:
@@ -272,7 +346,7 @@ def _renewed(command: ReplaceRestingOrder, resting: Resting) -> SubmitOrder:
 
 
 def _replaced(
-    command: ReplaceRestingOrder, resting: Resting, *, keeps_priority: bool
+    command: ReplaceRestingOrder, resting: Resting | StopOrder, *, keeps_priority: bool
 ) -> OrderReplaced:
     return OrderReplaced(
         symbol=command.symbol,
@@ -404,7 +478,7 @@ def update_quote(book: Book | None, command: UpdateQuote, cause: Cause) -> Seque
         events += _crossings(book, houses, cause, iter(range(FILLS_MAX)))
     if _collar_is_due(book.collar, book.rules, quote):
         events.append(_collar(book.symbol, book.rules, quote.last_e8))
-    return events
+    return with_triggers(book, events, cause) if book.is_open else events
 
 
 def _timed(quote: Quote, cause: Cause) -> Quote:
@@ -449,9 +523,13 @@ def _collar(symbol: str, rules: Rules, last_e8: int) -> CollarMoved:
     return CollarMoved(
         symbol=symbol,
         last_e8=last_e8,
-        low_e8=-(-last_e8 * (PPM - rules.collar_ppm) // PPM),
+        low_e8=_low_edge(rules, last_e8),
         high_e8=last_e8 * (PPM + rules.collar_ppm) // PPM,
     )
+
+
+def _low_edge(rules: Rules, last_e8: int) -> int:
+    return -(-last_e8 * (PPM - rules.collar_ppm) // PPM)
 
 
 def tick(state: Markets, cause: Cause) -> Sequence[Message]:
@@ -463,10 +541,11 @@ def tick(state: Markets, cause: Cause) -> Sequence[Message]:
     events: list[Message] = []
     for _, book in sorted(state.books.items()):
         due = islice(book.expiries.due(cause.time_ms), EXPIRIES_MAX - len(events))
-        events += [_over(book, book.orders[order_id]) for order_id in due]
+        events += [_over(book, order) for each in due if (order := book.find(each)) is not None]
     for _, book in sorted(state.books.items()):
         if book.is_open:
-            events += _crossings(book, _house_offers(book, cause), cause, numbers)
+            crossings = list(_crossings(book, _house_offers(book, cause), cause, numbers))
+            events += with_triggers(book, crossings, cause)
     return events or (ClockTicked(),)
 
 
@@ -525,14 +604,15 @@ def halt(book: Book | None, command: HaltMarket) -> Sequence[Message]:
 
 
 def resume(book: Book | None, command: ResumeMarket, cause: Cause) -> Sequence[Message]:
-    """Match again, beginning with what the quote crosses by now."""
+    """Match again, beginning with what the quote crosses and the last price triggers by now."""
     if book is None or book.rules is None:
         return (_refused(command, UNKNOWN_MARKET),)
     if book.is_open:
         return ()
     resumed = MarketResumed(symbol=book.symbol, asset=book.asset, rules=book.rules)
-    houses = _house_offers(book, cause)
-    return (resumed, *_crossings(book, houses, cause, iter(range(FILLS_MAX))))
+    crossings = _crossings(book, _house_offers(book, cause), cause, iter(range(FILLS_MAX)))
+    last = () if book.last_e8 is None else (book.last_e8,)
+    return with_triggers(book, (resumed, *crossings), cause, last)
 
 
 def _refused(command: ListMarket | HaltMarket | ResumeMarket | UpdateQuote, reason: str) -> Message:

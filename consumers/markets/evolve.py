@@ -3,6 +3,7 @@
 from consumers.markets.book import Book, Collar, Resting
 from consumers.markets.matching import offered_sizes
 from consumers.markets.state import Markets
+from consumers.markets.stops import StopOrder
 from runtime.errors import InvariantBroken
 from schemas.codec import Message
 from schemas.envelope import Cause
@@ -20,6 +21,8 @@ from schemas.markets import (
     Party,
     QuoteUpdated,
     ReplaceRefused,
+    StopArmed,
+    StopsTriggered,
     TradeExecuted,
 )
 
@@ -39,14 +42,14 @@ def evolve(state: Markets, event: Message, cause: Cause) -> None:
             state.book(event.symbol).add(_resting(event))
         case OrderReplaced():
             _replace(state.book(event.symbol), event)
-        case QuoteUpdated():
-            _quote(state.book(event.symbol), event)
-        case CollarMoved():
-            state.book(event.symbol).collar = Collar(event.last_e8, cause.time_ms)
+        case QuoteUpdated() | CollarMoved():
+            _price(state.book(event.symbol), event, cause)
         case ClockTicked():
             state.ticked_at_ms = cause.time_ms
         case MarketListed() | MarketHalted() | MarketResumed():
             _terms(state.book(event.symbol), event)
+        case StopArmed() | StopsTriggered():
+            _stops(state.book(event.symbol), event)
         case CancelRefused() | ReplaceRefused() | CommandRefused():
             state.book(event.symbol)
         case _:
@@ -63,10 +66,18 @@ def _opens(event: MarketHalted | MarketResumed) -> bool:
     return isinstance(event, MarketResumed)
 
 
+def _price(book: Book, event: QuoteUpdated | CollarMoved, cause: Cause) -> None:
+    if isinstance(event, QuoteUpdated):
+        _quote(book, event)
+    else:
+        book.collar = Collar(event.last_e8, cause.time_ms)
+
+
 def _quote(book: Book, event: QuoteUpdated) -> None:
     if book.rules is None:
         raise InvariantBroken(f"a quote for {event.symbol}, which was never listed")
     book.quote = event.quote
+    book.last_e8 = event.quote.last_e8
     book.sequences[event.quote.feed_id] = event.quote.sequence
     book.house_e8 = offered_sizes(event.quote, book.rules)
 
@@ -89,11 +100,24 @@ def _replace(book: Book, event: OrderReplaced) -> None:
     if not event.keeps_priority:
         book.remove(event.order_id)
         return
-    order = book.orders[event.order_id]
+    order = book.orders.get(event.order_id)
+    if order is None:
+        book.stops.change(event.order_id, event.quantity_e8, event.price_e8)
+        return
     order.quantity_e8, order.leaves_e8 = event.quantity_e8, event.leaves_e8
 
 
+def _stops(book: Book, event: StopArmed | StopsTriggered) -> None:
+    if isinstance(event, StopArmed):
+        book.arm(StopOrder(number=event.number, order=event.order))
+        book.stops.count = max(book.stops.count, event.number)
+        return
+    for order_id in event.order_ids:
+        book.stops.trigger(order_id)
+
+
 def _trade(book: Book, event: TradeExecuted) -> None:
+    book.last_e8 = event.price_e8
     _take_from(book, event.maker, event.quantity_e8)
     _take_from(book, event.taker, event.quantity_e8)
 

@@ -1,4 +1,4 @@
-"""What the events of markets tell accounts; a pure function of each record (O1)."""
+"""What the events of markets tell accounts, and markets; a pure function of each record (O1)."""
 
 from collections.abc import Sequence
 
@@ -15,6 +15,7 @@ from schemas.accounts import (
 )
 from schemas.codec import Message
 from schemas.markets import (
+    ActivateStop,
     CancelRefused,
     CollarMoved,
     MarketHalted,
@@ -24,13 +25,14 @@ from schemas.markets import (
     OrderReplaced,
     Party,
     ReplaceRefused,
+    StopsTriggered,
     TradeExecuted,
 )
-from schemas.topics import ACCOUNTS_COMMANDS
+from schemas.topics import ACCOUNTS_COMMANDS, MARKETS_COMMANDS
 
 
 def outbox(event: Message) -> Sequence[Outgoing]:
-    """The messages to accounts, in order: a trade's legs come before the end of its orders."""
+    """The messages in order: a trade's legs come before the end of its orders."""
     match event:
         case TradeExecuted():
             return (
@@ -39,13 +41,14 @@ def outbox(event: Message) -> Sequence[Outgoing]:
             )
         case OrderEnded():
             return (_end(event),)
+        case StopsTriggered():
+            return _activations(event)
         case CancelRefused() | OrderReplaced() | ReplaceRefused():
             is_done = isinstance(event, OrderReplaced)
             return (_replacement(event) if is_done else _refusal(event),)
-        case CollarMoved():
-            return (Outgoing(ACCOUNTS_COMMANDS, EVERYWHERE, _price_collar(event)),)
-        case MarketListed() | MarketHalted() | MarketResumed():
-            return (Outgoing(ACCOUNTS_COMMANDS, EVERYWHERE, _terms(event)),)
+        case CollarMoved() | MarketListed() | MarketHalted() | MarketResumed():
+            told = _price_collar(event) if isinstance(event, CollarMoved) else _terms(event)
+            return (Outgoing(ACCOUNTS_COMMANDS, EVERYWHERE, told),)
         case _:
             return ()
 
@@ -77,6 +80,16 @@ def _end(event: OrderEnded) -> Outgoing:
         reason=event.reason,
     )
     return Outgoing(ACCOUNTS_COMMANDS, event.account_id, message, carries_reply=event.answers_cause)
+
+
+def _activations(event: StopsTriggered) -> Sequence[Outgoing]:
+    """Each stop comes to the book by a command of its own, then what is left of the triggers."""
+    messages: list[Message] = [
+        ActivateStop(symbol=event.symbol, order_id=each) for each in event.order_ids
+    ]
+    if event.next is not None:
+        messages.append(event.next)
+    return [Outgoing(MARKETS_COMMANDS, event.symbol, each) for each in messages]
 
 
 def _refusal(event: CancelRefused | ReplaceRefused) -> Outgoing:

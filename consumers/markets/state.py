@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from consumers.markets.book import Book, Collar, Resting
+from consumers.markets.stops import StopOrder
 from schemas.accounts import Side
 from schemas.markets import Quote, Rules
 
@@ -36,7 +37,7 @@ class Markets:
 
 
 class StoredBook(msgspec.Struct, kw_only=True):
-    """A book at rest; orders stand in priority, so that loading keeps it."""
+    """A book at rest; orders stand in priority, stops in order of arrival: loading keeps both."""
 
     asset: str
     rules: Rules | None
@@ -48,6 +49,9 @@ class StoredBook(msgspec.Struct, kw_only=True):
     sequences: dict[str, int]
     bids: list[Resting]
     asks: list[Resting]
+    last_e8: int | None
+    stops: list[StopOrder]
+    stops_count: int
 
 
 class StoredClock(msgspec.Struct):
@@ -78,6 +82,9 @@ def dump(state: Markets, entity: str) -> bytes:
             sequences=book.sequences,
             bids=list(book.ladders[Side.BUY]),
             asks=list(book.ladders[Side.SELL]),
+            last_e8=book.last_e8,
+            stops=sorted(book.stops.orders.values(), key=lambda each: each.number),
+            stops_count=book.stops.count,
         )
     )
 
@@ -97,9 +104,13 @@ def load(state: Markets, entity: str, stored: bytes) -> None:
         house_e8={Side.BUY: kept.house_bid_e8, Side.SELL: kept.house_ask_e8},
         collar=kept.collar,
         sequences=kept.sequences,
+        last_e8=kept.last_e8,
     )
     _rest(book, kept.bids)
     _rest(book, kept.asks)
+    book.stops.count = kept.stops_count
+    for stop in kept.stops:
+        book.arm(stop)
 
 
 def _rest(book: Book, orders: Iterable[Resting]) -> None:

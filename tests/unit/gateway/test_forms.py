@@ -8,6 +8,8 @@ from pydantic import ValidationError
 
 from gateway.amounts import read_e8
 from gateway.forms import AmountForm, LoginForm, OrderForm, ProfileForm, RegisterForm, ReplaceForm
+from gateway.orders import placed
+from schemas.accounts import TimeInForce
 from schemas.money import E8, format_e8
 
 REGISTRATION = {
@@ -224,6 +226,9 @@ def test_assets_are_upper_case_and_the_price_of_a_market_order_is_ignored() -> N
         {"expires_at": "2030-01-01T00:00:00"},
         {"expires_at": 1_900_000_000},
         {"post_only": "yes"},
+        {"stop_price": 0},
+        {"stop_price": "1000000.01"},
+        {"stop_price": "above"},
         {"client_order_id": "a b"},
         {"client_order_id": ""},
     ],
@@ -231,6 +236,25 @@ def test_assets_are_upper_case_and_the_price_of_a_market_order_is_ignored() -> N
 def test_orders_beyond_the_rules_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         ordered(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"order_type": "market_buy"}, (None, None, TimeInForce.IOC)),
+        ({"order_type": "market_sell", "stop_price": "9.5"}, (None, 950_000_000, TimeInForce.GTC)),
+        ({"order_type": "limit_buy", "stop_price": 9, "price": 10}, (10 * E8, 9 * E8, "GTC")),
+        (
+            {"order_type": "market_buy", "stop_price": "9", "time_in_force": "DAY"},
+            (None, 9 * E8, TimeInForce.DAY),
+        ),
+    ],
+)
+def test_a_stop_price_makes_a_stop_of_either_kind(
+    changes: dict[str, object], expected: tuple[int | None, int | None, str]
+) -> None:
+    command = placed(ordered(**changes), account_id="a" * 32)
+    assert (command.price_e8, command.stop_price_e8, command.time_in_force) == expected
 
 
 def test_a_moment_is_read_to_the_millisecond_whatever_its_offset() -> None:

@@ -91,6 +91,13 @@ def test_a_filled_market_order_shows_its_average_price_and_a_buyer_pays_the_fee(
     assert view["remaining_quantity"] == "0"
 
 
+def test_a_stop_shows_its_stop_price_and_other_orders_none() -> None:
+    assert order_view(OPEN, version=3)["stop_price"] is None
+    stop = changed(order_type=OrderType.MARKET, price_e8=None, stop_price_e8=E8 * 3 // 2)
+    view = order_view(stop, version=3)
+    assert (view["stop_price"], view["price"], view["total_amount"]) == ("1.5", None, None)
+
+
 def test_an_order_that_ended_unfilled_came_to_nothing() -> None:
     view = order_view(changed(status=OrderStatus.EXPIRED, reason=Reason.COLLAR), version=5)
     assert (view["total_amount"], view["remaining_quantity"]) == ("0", "0")

@@ -101,6 +101,7 @@ class Exchange(RuleBasedStateMachine):
         client_order_id=st.none() | st.sampled_from(["x", "y"]),
         post_only=st.booleans(),
         lives_ms=st.none() | st.sampled_from([-1, 1, 10_000]),
+        stop_price_e8=st.none() | prices,
     )
     def place_anything(self, trader: str, *, lives_ms: int | None, **fields: Field) -> None:
         if lives_ms is not None:
@@ -113,9 +114,17 @@ class Exchange(RuleBasedStateMachine):
         quantity_e8=st.integers(min_value=10, max_value=2_000).map(lambda each: each * E8 // 1_000),
         price_e8=st.none() | st.integers(50_00, 150_00).map(lambda each: each * TICK_E8),
         last=st.integers(50, 150).map(str),
+        stop_price_e8=st.none() | st.integers(50_00, 150_00).map(lambda each: each * TICK_E8),
     )
-    def place_on_a_fresh_price(
-        self, trader: str, side: Side, quantity_e8: int, price_e8: int | None, last: str
+    def place_on_a_fresh_price(  # noqa: PLR0913  # an order has so many parts
+        self,
+        trader: str,
+        side: Side,
+        quantity_e8: int,
+        price_e8: int | None,
+        last: str,
+        *,
+        stop_price_e8: int | None = None,
     ) -> None:
         self.desk.quote(last)
         self._place(
@@ -124,6 +133,7 @@ class Exchange(RuleBasedStateMachine):
             order_type=OrderType.LIMIT if price_e8 else OrderType.MARKET,
             quantity_e8=quantity_e8,
             price_e8=price_e8,
+            stop_price_e8=stop_price_e8,
         )
 
     def _place(self, trader: str, **fields: Field) -> None:

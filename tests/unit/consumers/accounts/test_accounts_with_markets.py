@@ -9,7 +9,10 @@ from msgspec.structs import replace
 
 from consumers.accounts.context import AccountsContext
 from consumers.accounts.invariants import check, check_event
+from consumers.markets import triggering
+from consumers.markets.book import Book
 from consumers.markets.context import MarketsContext
+from consumers.markets.invariants import check as check_books
 from runtime.journal.context import Outgoing
 from schemas.accounts import (
     CancelAllOrders,
@@ -57,6 +60,7 @@ class Exchange:
         ):
             self.sides[topic] = (context, context.empty())
         self.accounts = self.sides[ACCOUNTS_COMMANDS][1]
+        self.markets = self.sides[MARKETS_COMMANDS][1]
         self.inbox: dict[str, deque[tuple[Outgoing, ReplyRoute | None]]] = {
             each: deque() for each in self.sides
         }
@@ -103,7 +107,9 @@ class Exchange:
         self.told[type(event).__name__] += 1
         if cause.reply_to and context.answers(event, cause):
             self.answers[cause.reply_to.command_id] += 1
-        if isinstance(context, AccountsContext):
+        if isinstance(context, MarketsContext):
+            check_books(self.markets)
+        else:
             check_event(event)
             check(self.accounts)
             for each in getattr(event, "postings", ()):
@@ -126,6 +132,7 @@ class Exchange:
 
     def place(self) -> None:
         pick = self.random.choice
+        stop_e8 = 100 * E8 + self.random.randint(-300, 300) * E8 // 100
         self.ask(
             PlaceOrder(
                 account_id=pick(TRADERS),
@@ -135,6 +142,7 @@ class Exchange:
                 quantity_e8=self.random.randint(1, 800) * E8 // 100,
                 price_e8=100 * E8 + self.random.randint(-400, 400) * E8 // 100,
                 time_in_force=pick([TimeInForce.GTC] * 3 + [TimeInForce.IOC, TimeInForce.FOK]),
+                stop_price_e8=pick([None, None, stop_e8]),
             )
         )
 
@@ -161,6 +169,10 @@ class Exchange:
                 )
             )
 
+    @property
+    def book(self) -> Book:
+        return self.markets.books["BTC-USD"]
+
     def open_orders(self) -> list[CancelOrder]:
         return [
             CancelOrder(account_id=account_id, order_id=order_id)
@@ -170,7 +182,10 @@ class Exchange:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_every_command_is_answered_once_and_every_trade_clears(seed: int) -> None:
+def test_every_command_is_answered_once_and_every_trade_clears(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triggering, "TRIGGERS_MAX", seed % 3 + 1)
     exchange = Exchange(seed)
     exchange.feed(ListMarket(symbol="BTC-USD", asset="BTC", rules=RULES))
     exchange.run()
@@ -195,6 +210,8 @@ def test_every_command_is_answered_once_and_every_trade_clears(seed: int) -> Non
         exchange.ask(command)
     exchange.run()
     assert exchange.open_orders() == []
+    assert not exchange.book.orders
+    assert not exchange.book.stops.orders
     assert not any(exchange.clearing.values())
     assert {each: exchange.answers[each] for each in exchange.asked} == dict.fromkeys(
         exchange.asked, 1
@@ -202,3 +219,4 @@ def test_every_command_is_answered_once_and_every_trade_clears(seed: int) -> Non
     assert exchange.told["OrderTraded"] >= 10, exchange.told
     assert exchange.told["OrderCanceled"] >= 1, exchange.told
     assert exchange.told["ReplaceRequested"] >= 2, exchange.told
+    assert exchange.told["StopsTriggered"] >= 2, exchange.told

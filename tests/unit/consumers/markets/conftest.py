@@ -1,3 +1,4 @@
+from collections import deque
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from schemas.markets import (
     UpdateQuote,
 )
 from schemas.money import E8
+from schemas.topics import MARKETS_COMMANDS
 
 RULES = Rules(tick_e8=E8 // 100, lot_e8=1_000, min_notional_e8=E8, stale_after_ms=5_000)
 
@@ -132,6 +134,25 @@ class Partition:
 
     def tick(self) -> list[Message]:
         return self.handle(TickClock())
+
+    def to_itself(self, events: list[Message]) -> list[Message]:
+        """What the last events send to markets."""
+        return [
+            each.message
+            for event, cause in self.history[len(self.history) - len(events) :]
+            for each in self.context.outbox(event, cause)
+            if each.topic == MARKETS_COMMANDS
+        ]
+
+    def go_on(self, events: list[Message]) -> list[Message]:
+        """The events after these, up to where the market has nothing more to tell itself."""
+        told = deque(self.to_itself(events))
+        after: list[Message] = []
+        while told:
+            events = self.handle(told.popleft())
+            told += self.to_itself(events)
+            after += events
+        return after
 
     def dumped(self) -> dict[str, bytes]:
         return {

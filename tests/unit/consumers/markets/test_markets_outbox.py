@@ -14,9 +14,9 @@ from schemas.accounts import (
     RefuseCancel,
     Side,
 )
-from schemas.markets import HaltMarket, ResumeMarket
+from schemas.markets import ActivateStop, HaltMarket, ResumeMarket
 from schemas.money import E8
-from schemas.topics import ACCOUNTS_COMMANDS
+from schemas.topics import ACCOUNTS_COMMANDS, MARKETS_COMMANDS
 
 Market = Any
 BUY, SELL = Side.BUY, Side.SELL
@@ -86,6 +86,13 @@ def test_an_end_by_a_quote_answers_nobody(market: Market) -> None:
 
 def test_an_order_that_rests_sends_nothing(market: Market) -> None:
     assert sent(market, len(market.order("o1", BUY, 1, 98))) == []
+
+
+def test_a_triggered_stop_comes_by_a_command_of_its_own_and_answers_nobody(market: Market) -> None:
+    assert sent(market, len(market.order("s", BUY, 1, 95, stop_price_e8=105 * E8))) == []
+    assert sent(market, len(market.quote(104, 106, last=105))) == [
+        Outgoing(MARKETS_COMMANDS, "BTC-USD", ActivateStop(symbol="BTC-USD", order_id="s"))
+    ]
 
 
 def test_a_cancel_is_answered_either_way(market: Market) -> None:
