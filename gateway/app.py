@@ -10,7 +10,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway import assets, balance, commands, docs, health, identity, orders, portfolio
+from gateway import (
+    assets,
+    balance,
+    commands,
+    docs,
+    executions,
+    health,
+    identity,
+    orders,
+    portfolio,
+)
 from gateway.edge import Edge
 from gateway.services import running_services
 from runtime.settings import settings
@@ -44,6 +54,7 @@ ROUTES = (
     _route("/api/v1/orders/{order_id}", orders.cancel_order, "DELETE"),
     _route("/api/v1/orders/{order_id}", orders.replace_order, "PATCH"),
     _route("/api/v1/orders", orders.cancel_orders, "DELETE"),
+    _route("/api/v1/orders/{order_id}/executions", executions.read_executions),
     _route("/api/v1/balance", balance.read_balance),
     _route("/api/v1/balance/deposit", balance.deposit, "POST"),
     _route("/api/v1/balance/withdraw", balance.withdraw, "POST"),

@@ -53,6 +53,7 @@ _STATUS: Final = {
 }
 _ASSET_IN_PATH: Final = ("asset_id", "path", _ASSET)
 _LIMIT: Final = ("limit", "query", _whole(1, 100, 50))
+_CURSOR: Final = ("cursor", "query", {"type": "string", "pattern": "^[0-9]{1,18}$"})
 _OFFSET: Final = ("offset", "query", _whole(0, 100_000, 0))
 _VERSION: Final = ("X-Min-Account-Version", "header", {"type": "integer", "minimum": 0})
 _KEY: Final = ("Idempotency-Key", "header", {"type": "string", "pattern": "^[!-~]{1,64}$"})
@@ -92,7 +93,7 @@ CALLS: Final = (
         "List what came in and went out",
         parameters=(
             _LIMIT,
-            ("cursor", "query", {"type": "string", "pattern": "^[0-9]{1,18}$"}),
+            _CURSOR,
             _VERSION,
         ),
     ),
@@ -167,6 +168,13 @@ CALLS: Final = (
         "Cancel all one's orders, or those of an asset",
         parameters=(("asset_id", "query", _ASSET),),
         is_command=True,
+    ),
+    Call(
+        "get",
+        "/api/v1/orders/{order_id}/executions",
+        "List an order's executions, oldest first",
+        parameters=(("order_id", "path", _ORDER_ID), _LIMIT, _CURSOR, _VERSION),
+        refusals=(404,),
     ),
     Call(
         "get",

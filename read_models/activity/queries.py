@@ -60,7 +60,7 @@ class TransactionsPage(NamedTuple):
 
 
 class ExecutionRow(NamedTuple):
-    """One execution of an order."""
+    """One execution of an order; `version` is the account's with it."""
 
     execution: Execution
     order_id: str
@@ -71,7 +71,7 @@ class ExecutionRow(NamedTuple):
 
 
 class ExecutionsPage(NamedTuple):
-    """Executions, newest first, and whether there are older ones."""
+    """Some executions, and whether more follow in the order that was asked for."""
 
     rows: tuple[ExecutionRow, ...]
     has_more: bool
@@ -94,7 +94,8 @@ async def transactions(
     total = newest[0]["sequence"] if newest else 0
     rows = newest
     if cursor is not None:
-        where = Span("sequence", 1, cursor)  # a fee at the cursor shares its row with the payment
+        # a fee at the cursor shares its row with the payment
+        where = Span("sequence", 1, max(cursor, 1))
         rows = await table.query(
             ACTIVITY.name, partition, where=where, newest_first=True, limit=limit + 1
         )
@@ -122,16 +123,18 @@ async def asset_transactions(
 
 
 async def executions(
-    table: Readable, account_id: str, order_number: int
-) -> tuple[ExecutionRow, ...]:
-    """Executions of one order, oldest first."""
+    table: Readable, account_id: str, order_number: int, *, limit: int = 50, after: int = 0
+) -> ExecutionsPage:
+    """Executions of one order, oldest first, behind the one of version `after`."""
+    last = fill_of(order_number + 1, 0) - 1
     rows = await table.query(
         ACTIVITY.name,
         {"account_id": account_id},
-        where=Span("fill", fill_of(order_number, 0), fill_of(order_number + 1, 0) - 1),
+        where=Span("fill", min(fill_of(order_number, after + 1), last), last),
         index=BY_ORDER.name,
+        limit=limit + 1,
     )
-    return tuple(_execution(each) for each in rows)
+    return ExecutionsPage(tuple(_execution(each) for each in rows[:limit]), len(rows) > limit)
 
 
 def _movements(rows: Sequence[Row]) -> Iterator[Transaction]:

@@ -1,0 +1,54 @@
+"""What a trader is told afterwards: how orders were filled, over HTTP and to the last 1e-8."""
+
+from decimal import Decimal
+
+from traders import Gateways, Trader, check_problem, total
+
+from runtime.devstack.background import Stack
+
+
+async def somebody(gateways: Gateways) -> Trader:
+    """A trader with money."""
+    trader = await gateways.trader()
+    await trader.move("deposit", "1000")
+    return trader
+
+
+async def test_an_orders_executions_are_its_fills_oldest_first(stack: Stack) -> None:
+    async with Gateways.of(stack) as gateways:
+        trader, other = await somebody(gateways), await somebody(gateways)
+        order = await trader.order(quantity="0.002")
+        assert order["status"] == "FILLED"
+        path = f"/orders/{order['order_id']}/executions"
+        for through in (0, 1):
+            answer = await trader.read(path, through=through)
+            fills = answer["data"]
+            assert total([each["quantity"] for each in fills]) == Decimal("0.002")
+            spent = total([each["notional"] for each in fills] + [each["fee"] for each in fills])
+            assert spent == Decimal(order["total_amount"])
+            assert {each["liquidity"] for each in fills} == {"TAKER"}
+            assert {each["fee_asset"] for each in fills} == {"USD"}
+            assert len({each["trade_id"] for each in fills}) == len(fills)
+            assert [each["time"] for each in fills] == sorted(each["time"] for each in fills)
+            assert answer["next_cursor"] is None
+            assert answer["as_of"]["version"] >= order["version"]
+        after = await trader.read(f"{path}?cursor={10**18 - 1}")
+        assert (after["data"], after["next_cursor"]) == ([], None)
+        foreign = await other.send("GET", path)
+        assert foreign.status_code == 404
+        check_problem(foreign, "unknown-order")
+        assert (await trader.send("GET", "/orders/a-b/executions")).status_code == 422
+
+
+async def test_before_the_first_movement_there_is_none(stack: Stack) -> None:
+    async with Gateways.of(stack) as gateways:
+        trader = await somebody(gateways)
+        assert (await trader.read("/balance/transactions?cursor=0"))["transactions"] == []
+
+
+async def test_an_order_that_never_traded_has_no_executions(stack: Stack) -> None:
+    async with Gateways.of(stack) as gateways:
+        trader = await somebody(gateways)
+        resting = await trader.order(order_type="limit_buy", quantity="0.01", price="1000")
+        assert (await trader.read(f"/orders/{resting['order_id']}/executions"))["data"] == []
+        await trader.ask("DELETE", f"/orders/{resting['order_id']}")
