@@ -45,13 +45,10 @@ async def read_executions(request: Request) -> Response:
 
 async def _as_of(services: Services, account_id: str, at_least: int | None) -> tuple[AsOf, AsOf]:
     """How far the orders are, which say whether there is such an order, and how far the fills."""
+    wait = partial(services.freshness.account, account_id, at_least=at_least)
     return await asyncio.gather(
-        *(
-            services.freshness.account(
-                account_id, model, partial(head, services.table, account_id), at_least=at_least
-            )
-            for model, head in ((ORDERS, orders.head), (ACTIVITY, activity.head))
-        )
+        wait(ORDERS, partial(orders.head, services.table, account_id)),
+        wait(ACTIVITY, partial(activity.head, services.table, account_id)),
     )
 
 

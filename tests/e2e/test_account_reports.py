@@ -40,6 +40,27 @@ async def test_an_orders_executions_are_its_fills_oldest_first(stack: Stack) -> 
         assert (await trader.send("GET", "/orders/a-b/executions")).status_code == 422
 
 
+async def test_a_portfolios_profits_are_equity_less_what_was_deposited(stack: Stack) -> None:
+    async with Gateways.of(stack) as gateways:
+        trader = await somebody(gateways)
+        await trader.order(quantity="0.003")
+        await trader.order(quantity="0.002", asset_id="BTC")
+        await trader.order(quantity="0.001", order_type="market_sell")
+        await trader.order(quantity="0.002", asset_id="BTC", order_type="market_sell")
+        await trader.move("withdraw", "100")
+        shown = await trader.read("/portfolio", through=1)
+        (ether,) = shown["assets"]
+        assert (ether["asset_id"], ether["quantity"]) == ("ETH", "0.002")
+        profits = [shown["total_realized_pl"], shown["total_unrealized_pl"]]
+        assert total(profits) == Decimal(shown["equity"]) - 900
+        assert total([ether["market_value"], shown["cash"]]) == Decimal(shown["equity"])
+        assert shown["total_unrealized_pl"] == ether["unrealized_pl"]
+        basis = total([ether["cost_basis"], ether["unrealized_pl"]])
+        assert basis == Decimal(ether["market_value"])
+        average = Decimal(ether["avg_entry_price"]) * Decimal(ether["quantity"])
+        assert abs(average - Decimal(ether["cost_basis"])) < Decimal("0.00000001")
+
+
 async def test_before_the_first_movement_there_is_none(stack: Stack) -> None:
     async with Gateways.of(stack) as gateways:
         trader = await somebody(gateways)
