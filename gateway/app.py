@@ -20,6 +20,7 @@ from gateway import (
     identity,
     orders,
     portfolio,
+    statement,
 )
 from gateway.edge import Edge
 from gateway.services import running_services
@@ -61,6 +62,7 @@ ROUTES = (
     _route("/api/v1/balance/transactions", balance.read_transactions),
     _route("/api/v1/balance/asset/{asset_id}", balance.read_asset_balance),
     _route("/api/v1/portfolio", portfolio.read_portfolio),
+    _route("/api/v1/account/statement", statement.read_statement),
     _route("/api/v1/assets/{asset_id}/transactions", orders.read_asset_transactions),
     _route("/api/v1/inventory/assets", assets.read_assets),
     _route("/api/v1/inventory/assets/{asset_id}", assets.read_asset),

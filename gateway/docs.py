@@ -47,6 +47,7 @@ _ORDER_TYPE: Final = {
     "type": "string",
     "enum": ["market_buy", "market_sell", "limit_buy", "limit_sell"],
 }
+_TIME: Final = {"type": "string", "format": "date-time"}
 _STATUS: Final = {
     "type": "string",
     "enum": ["NEW", "PARTIALLY_FILLED", "FILLED", "CANCELED", "REJECTED", "EXPIRED"],
@@ -103,6 +104,17 @@ CALLS: Final = (
         "Read what one holds of an asset",
         parameters=(_ASSET_IN_PATH, _VERSION),
         refusals=(404,),
+    ),
+    Call(
+        "get",
+        "/api/v1/account/statement",
+        "Read what moved one's balances in a period, as JSON or CSV",
+        parameters=(
+            ("from", "query", _TIME),
+            ("to", "query", _TIME),
+            ("format", "query", {"type": "string", "enum": ["json", "csv"]}),
+            _VERSION,
+        ),
     ),
     Call("get", "/api/v1/portfolio", "Read one's portfolio", parameters=(_VERSION,)),
     Call(

@@ -1,10 +1,13 @@
 """What a trader is told afterwards: how orders were filled, over HTTP and to the last 1e-8."""
 
+import csv
+from collections import Counter
 from decimal import Decimal
 
-from traders import Gateways, Trader, check_problem, total
+from traders import Gateways, Json, Trader, check_problem, total
 
 from runtime.devstack.background import Stack
+from schemas.money import E8, parse_e8
 
 
 async def somebody(gateways: Gateways) -> Trader:
@@ -59,6 +62,67 @@ async def test_a_portfolios_profits_are_equity_less_what_was_deposited(stack: St
         assert basis == Decimal(ether["market_value"])
         average = Decimal(ether["avg_entry_price"]) * Decimal(ether["quantity"])
         assert abs(average - Decimal(ether["cost_basis"])) < Decimal("0.00000001")
+
+
+def opening(statement: Json) -> Counter[str]:
+    """What was there."""
+    return Counter({each["asset_id"]: parse_e8(each["balance"]) for each in statement["opening"]})
+
+
+def check_statement(statement: Json) -> Counter[str]:
+    """What was there and what moved is what is there; answers what is there, in 1e-8."""
+    held = opening(statement)
+    for each in statement["movements"]:
+        held[each["asset_id"]] += parse_e8(each["amount"])
+        assert held[each["asset_id"]] == parse_e8(each["balance"])
+    closing = {each["asset_id"]: parse_e8(each["balance"]) for each in statement["closing"]}
+    assert held == Counter(closing)
+    return held
+
+
+async def test_a_statement_adds_up_whole_and_cut_at_any_movement(stack: Stack) -> None:
+    async with Gateways.of(stack) as gateways:
+        trader = await somebody(gateways)
+        await trader.order(quantity="0.003")
+        await trader.order(quantity="0.002", asset_id="BTC")
+        await trader.order(quantity="0.001", order_type="market_sell")
+        await trader.order(order_type="limit_buy", quantity="0.01", price="1000")
+        await trader.move("withdraw", "100")
+        path = "/account/statement"
+        whole = await trader.read(path, through=1)
+        cash = (await trader.read("/balance"))["current_balance"]
+        expected = Counter(USD=parse_e8(cash), ETH=E8 // 500, BTC=E8 // 500)
+        assert check_statement(whole) == expected
+        for moment in {each["time"] for each in whole["movements"]}:
+            before = await trader.read(f"{path}?to={moment}")
+            after = await trader.read(f"{path}?from={moment}", through=1)
+            assert check_statement(before) == opening(after)
+            assert before["movements"] + after["movements"] == whole["movements"]
+            assert check_statement(after) == expected
+        for asked in (
+            await trader.send("GET", path, headers={"Accept": "text/csv"}),
+            await trader.send("GET", f"{path}?format=csv"),
+        ):
+            assert asked.headers["content-type"].startswith("text/csv")
+            rows = list(csv.DictReader(asked.text.splitlines()))
+            amounts = [each["amount"] for each in rows if each["amount"]]
+            assert amounts == [each["amount"] for each in whole["movements"]]
+            assert {each["type"] for each in rows} >= {"opening", "closing"}
+
+
+async def test_a_statement_wants_times_in_order(stack: Stack) -> None:
+    async with Gateways.of(stack) as gateways:
+        trader = await somebody(gateways)
+        for query in (
+            "from=yesterday",
+            "to=2030-01-01",
+            "from=0001-01-01T00:00:00%2B14:00",
+            "from=2030-01-02T00:00:00Z&to=2030-01-01T00:00:00Z",
+            "format=pdf",
+        ):
+            answer = await trader.send("GET", f"/account/statement?{query}")
+            assert answer.status_code == 422, query
+            check_problem(answer, "validation-failed")
 
 
 async def test_before_the_first_movement_there_is_none(stack: Stack) -> None:
