@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway import (
     assets,
     balance,
+    clock,
     commands,
     docs,
     executions,
@@ -56,6 +57,7 @@ ROUTES = (
     _route("/api/v1/orders/{order_id}", orders.replace_order, "PATCH"),
     _route("/api/v1/orders", orders.cancel_orders, "DELETE"),
     _route("/api/v1/orders/{order_id}/executions", executions.read_executions),
+    _route("/api/v1/orders/test", orders.check_order, "POST"),
     _route("/api/v1/balance", balance.read_balance),
     _route("/api/v1/balance/deposit", balance.deposit, "POST"),
     _route("/api/v1/balance/withdraw", balance.withdraw, "POST"),
@@ -72,6 +74,7 @@ ROUTES = (
     _route("/api/v1/auth/logout", identity.logout, "POST"),
     _route("/api/v1/auth/profile", identity.read_profile),
     _route("/api/v1/auth/profile", identity.update_profile, "PUT"),
+    _route("/api/v1/time", clock.read_time),
     _route("/health", health.health),
     _route("/health/live", health.live),
     _route("/health/ready", health.ready),

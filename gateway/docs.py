@@ -137,6 +137,14 @@ CALLS: Final = (
     ),
     Call("post", "/api/v1/orders", "Place an order", 201, OrderForm, is_command=True),
     Call(
+        "post",
+        "/api/v1/orders/test",
+        "Check an order without placing it",
+        200,
+        OrderForm,
+        is_command=True,
+    ),
+    Call(
         "get",
         "/api/v1/orders",
         "List one's orders, newest first",
@@ -201,6 +209,7 @@ CALLS: Final = (
         parameters=(("command_id", "path", _TEXT),),
         refusals=(404,),
     ),
+    Call("get", "/api/v1/time", "Read the clock that counts", is_open=True),
     Call("get", "/health", "Say how the gateway is", is_open=True),
     Call("get", "/health/live", "Say that the gateway lives", is_open=True),
     Call("get", "/health/ready", "Say whether the gateway is ready", is_open=True),

@@ -1,7 +1,9 @@
 """What a trader is told afterwards: how orders were filled, over HTTP and to the last 1e-8."""
 
 import csv
+import time
 from collections import Counter
+from datetime import datetime
 from decimal import Decimal
 
 from traders import Gateways, Json, Trader, check_problem, total
@@ -123,6 +125,39 @@ async def test_a_statement_wants_times_in_order(stack: Stack) -> None:
             answer = await trader.send("GET", f"/account/statement?{query}")
             assert answer.status_code == 422, query
             check_problem(answer, "validation-failed")
+
+
+async def test_an_order_is_checked_without_being_placed(stack: Stack) -> None:
+    async with Gateways.of(stack) as gateways:
+        trader = await somebody(gateways)
+        body = {"asset_id": "BTC", "order_type": "limit_buy", "quantity": "0.01", "price": "1000"}
+        key = {"Idempotency-Key": "perhaps"}
+        checked = await trader.ask("POST", "/orders/test", json=body, headers=key)
+        assert checked["data"]["worst_price"] == "1000"
+        assert (checked["data"]["locked_asset"], checked["data"]["locked"]) == ("USD", "10")
+        again = await trader.send("POST", "/orders/test", through=1, json=body, headers=key)
+        assert (again.json(), again.headers["idempotency-replayed"]) == (checked, "true")
+        assert (await trader.read("/orders"))["data"] == []
+        balance = await trader.read("/balance")
+        assert (balance["available"], balance["locked"]) == ("1000", "0")
+        for changes, code in (
+            ({"quantity": "0.1", "price": "50000"}, "insufficient-funds"),
+            ({"order_type": "limit_sell"}, "insufficient-holdings"),
+            ({"price": "1000.001"}, "tick-size"),
+            ({"asset_id": "NOSUCH"}, "unknown-asset"),
+        ):
+            for path in ("/orders/test", "/orders"):
+                refused = await trader.send("POST", path, json=body | changes)
+                assert refused.status_code == 422, (path, changes)
+                check_problem(refused, code)
+
+
+async def test_everybody_may_ask_for_the_time(stack: Stack) -> None:
+    async with Gateways.of(stack) as gateways:
+        told = (await gateways.send("GET", "/time")).json()
+        moment = datetime.fromisoformat(told["time"])
+        assert round(moment.timestamp() * 1000) == told["epoch_ms"]
+        assert abs(time.time() * 1000 - told["epoch_ms"]) < 60_000
 
 
 async def test_before_the_first_movement_there_is_none(stack: Stack) -> None:
