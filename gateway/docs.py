@@ -119,6 +119,12 @@ CALLS: Final = (
     Call("get", "/api/v1/portfolio", "Read one's portfolio", parameters=(_VERSION,)),
     Call(
         "get",
+        "/api/v1/insights/portfolio",
+        "Read in words what stands out in one's portfolio",
+        parameters=(_VERSION,),
+    ),
+    Call(
+        "get",
         "/api/v1/inventory/assets",
         "List assets",
         parameters=(

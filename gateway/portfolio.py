@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from gateway.answers import answer, optional_e8
 from gateway.balance import read_holdings
-from gateway.freshness import min_version
+from gateway.freshness import AsOf, min_version
 from gateway.services import services_of
 from gateway.views import average_price_e8
 from read_models.markets import queries as markets
@@ -20,14 +20,19 @@ _HUNDREDTHS = 10_000
 
 async def read_portfolio(request: Request) -> Response:
     """GET /portfolio."""
+    view, as_of = await current_portfolio(request)
+    return answer(view | {"as_of": as_of.view()}, headers=as_of.headers())
+
+
+async def current_portfolio(request: Request) -> tuple[dict[str, Any], AsOf]:
+    """What the caller has, at the last prices, and how fresh that is."""
     services = services_of(request)
     caller = await services.auth.caller(request)
     held, as_of = await read_holdings(services, caller.user_id, min_version(request))
     prices = {
         each: price.price_e8 for each, price in (await markets.prices(services.table)).items()
     }
-    body = portfolio_view([each.holding for each in held], prices) | {"as_of": as_of.view()}
-    return answer(body, headers=as_of.headers())
+    return portfolio_view([each.holding for each in held], prices), as_of
 
 
 def portfolio_view(holdings: Sequence[Holding], prices_e8: Mapping[str, int]) -> dict[str, Any]:

@@ -88,12 +88,6 @@ def lock_of(order: PlaceOrder, market: Quoted) -> Lock:
     return Lock(protection_e8, CASH, notional_e8 + fee_ceil(notional_e8, rate_ppm))
 
 
-def worst_fee(order: Order) -> int:
-    """The fee if all of it fills at its protection price; post-only orders never take."""
-    rate_ppm = order.maker_fee_ppm if order.post_only else order.taker_fee_ppm
-    return fee_ceil(notional_ceil(order.protection_price_e8, order.quantity_e8), rate_ppm)
-
-
 def refusal(
     account: Account, order: PlaceOrder, market: Quoted, lock: Lock, *, now_ms: int
 ) -> Reason | None:
@@ -131,6 +125,12 @@ def need_of(order: Order) -> int:
     if order.side is Side.SELL:
         return leaves_e8
     return _cash_need(order, notional_ceil(order.protection_price_e8, leaves_e8))
+
+
+def worst_fee(order: Order) -> int:
+    """The fee if all of it fills at its protection price; post-only orders never take."""
+    rate_ppm = order.maker_fee_ppm if order.post_only else order.taker_fee_ppm
+    return fee_ceil(notional_ceil(order.protection_price_e8, order.quantity_e8), rate_ppm)
 
 
 def need_while_replacing(order: Order, wanted: Replacement) -> int:

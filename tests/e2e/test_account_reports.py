@@ -160,6 +160,19 @@ async def test_everybody_may_ask_for_the_time(stack: Stack) -> None:
         assert abs(time.time() * 1000 - told["epoch_ms"]) < 60_000
 
 
+async def test_insights_are_given_of_an_empty_portfolio_and_of_one_with_positions(
+    stack: Stack,
+) -> None:
+    async with Gateways.of(stack) as gateways:
+        trader = await gateways.trader()
+        empty = (await trader.read("/insights/portfolio"))["data"]
+        assert empty.keys() == {"summary", "generated_at", "model"}
+        assert (empty["model"], "no assets" in empty["summary"]) == ("rules", True)
+        await trader.move("deposit", "1000")
+        await trader.order()
+        assert "one asset" in (await trader.read("/insights/portfolio"))["data"]["summary"]
+
+
 async def test_before_the_first_movement_there_is_none(stack: Stack) -> None:
     async with Gateways.of(stack) as gateways:
         trader = await somebody(gateways)
