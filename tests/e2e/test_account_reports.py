@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import datetime
 from decimal import Decimal
 
-from traders import Gateways, Json, Trader, check_problem, total
+from traders import Gateways, Json, Trader, check_problem, total, until
 
 from runtime.devstack.background import Stack
 from schemas.money import E8, parse_e8
@@ -19,6 +19,22 @@ async def somebody(gateways: Gateways) -> Trader:
     return trader
 
 
+async def read(trader: Trader, path: str, *, through: int = 0) -> Json:
+    """What is told once the read models are there: what it says counts here, not how soon."""
+    answer = await trader.send("GET", path, through=through)
+
+    async def is_fresh() -> bool:
+        nonlocal answer
+        if answer.status_code != 503 and "x-stale" not in answer.headers:
+            return True
+        answer = await trader.send("GET", path, through=through)
+        return False
+
+    await until(is_fresh, limit_s=30)
+    assert answer.status_code == 200, f"{path} {answer.text}"
+    return answer.json()
+
+
 async def test_an_orders_executions_are_its_fills_oldest_first(stack: Stack) -> None:
     async with Gateways.of(stack) as gateways:
         trader, other = await somebody(gateways), await somebody(gateways)
@@ -26,7 +42,7 @@ async def test_an_orders_executions_are_its_fills_oldest_first(stack: Stack) -> 
         assert order["status"] == "FILLED"
         path = f"/orders/{order['order_id']}/executions"
         for through in (0, 1):
-            answer = await trader.read(path, through=through)
+            answer = await read(trader, path, through=through)
             fills = answer["data"]
             assert total([each["quantity"] for each in fills]) == Decimal("0.002")
             spent = total([each["notional"] for each in fills] + [each["fee"] for each in fills])
@@ -37,7 +53,7 @@ async def test_an_orders_executions_are_its_fills_oldest_first(stack: Stack) -> 
             assert [each["time"] for each in fills] == sorted(each["time"] for each in fills)
             assert answer["next_cursor"] is None
             assert answer["as_of"]["version"] >= order["version"]
-        after = await trader.read(f"{path}?cursor={10**18 - 1}")
+        after = await read(trader, f"{path}?cursor={10**18 - 1}")
         assert (after["data"], after["next_cursor"]) == ([], None)
         foreign = await other.send("GET", path)
         assert foreign.status_code == 404
@@ -53,7 +69,7 @@ async def test_a_portfolios_profits_are_equity_less_what_was_deposited(stack: St
         await trader.order(quantity="0.001", order_type="market_sell")
         await trader.order(quantity="0.002", asset_id="BTC", order_type="market_sell")
         await trader.move("withdraw", "100")
-        shown = await trader.read("/portfolio", through=1)
+        shown = await read(trader, "/portfolio", through=1)
         (ether,) = shown["assets"]
         assert (ether["asset_id"], ether["quantity"]) == ("ETH", "0.002")
         profits = [shown["total_realized_pl"], shown["total_unrealized_pl"]]
@@ -91,13 +107,13 @@ async def test_a_statement_adds_up_whole_and_cut_at_any_movement(stack: Stack) -
         await trader.order(order_type="limit_buy", quantity="0.01", price="1000")
         await trader.move("withdraw", "100")
         path = "/account/statement"
-        whole = await trader.read(path, through=1)
-        cash = (await trader.read("/balance"))["current_balance"]
+        whole = await read(trader, path, through=1)
+        cash = (await read(trader, "/balance"))["current_balance"]
         expected = Counter(USD=parse_e8(cash), ETH=E8 // 500, BTC=E8 // 500)
         assert check_statement(whole) == expected
         for moment in {each["time"] for each in whole["movements"]}:
-            before = await trader.read(f"{path}?to={moment}")
-            after = await trader.read(f"{path}?from={moment}", through=1)
+            before = await read(trader, f"{path}?to={moment}")
+            after = await read(trader, f"{path}?from={moment}", through=1)
             assert check_statement(before) == opening(after)
             assert before["movements"] + after["movements"] == whole["movements"]
             assert check_statement(after) == expected
@@ -137,8 +153,8 @@ async def test_an_order_is_checked_without_being_placed(stack: Stack) -> None:
         assert (checked["data"]["locked_asset"], checked["data"]["locked"]) == ("USD", "10")
         again = await trader.send("POST", "/orders/test", through=1, json=body, headers=key)
         assert (again.json(), again.headers["idempotency-replayed"]) == (checked, "true")
-        assert (await trader.read("/orders"))["data"] == []
-        balance = await trader.read("/balance")
+        assert (await read(trader, "/orders"))["data"] == []
+        balance = await read(trader, "/balance")
         assert (balance["available"], balance["locked"]) == ("1000", "0")
         for changes, code in (
             ({"quantity": "0.1", "price": "50000"}, "insufficient-funds"),
@@ -165,23 +181,23 @@ async def test_insights_are_given_of_an_empty_portfolio_and_of_one_with_position
 ) -> None:
     async with Gateways.of(stack) as gateways:
         trader = await gateways.trader()
-        empty = (await trader.read("/insights/portfolio"))["data"]
+        empty = (await read(trader, "/insights/portfolio"))["data"]
         assert empty.keys() == {"summary", "generated_at", "model"}
         assert (empty["model"], "no assets" in empty["summary"]) == ("rules", True)
         await trader.move("deposit", "1000")
         await trader.order()
-        assert "one asset" in (await trader.read("/insights/portfolio"))["data"]["summary"]
+        assert "one asset" in (await read(trader, "/insights/portfolio"))["data"]["summary"]
 
 
 async def test_before_the_first_movement_there_is_none(stack: Stack) -> None:
     async with Gateways.of(stack) as gateways:
         trader = await somebody(gateways)
-        assert (await trader.read("/balance/transactions?cursor=0"))["transactions"] == []
+        assert (await read(trader, "/balance/transactions?cursor=0"))["transactions"] == []
 
 
 async def test_an_order_that_never_traded_has_no_executions(stack: Stack) -> None:
     async with Gateways.of(stack) as gateways:
         trader = await somebody(gateways)
         resting = await trader.order(order_type="limit_buy", quantity="0.01", price="1000")
-        assert (await trader.read(f"/orders/{resting['order_id']}/executions"))["data"] == []
+        assert (await read(trader, f"/orders/{resting['order_id']}/executions"))["data"] == []
         await trader.ask("DELETE", f"/orders/{resting['order_id']}")
