@@ -10,7 +10,20 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway import assets, balance, commands, docs, health, identity, orders, portfolio
+from gateway import (
+    assets,
+    balance,
+    clock,
+    commands,
+    docs,
+    executions,
+    health,
+    identity,
+    insights,
+    orders,
+    portfolio,
+    statement,
+)
 from gateway.edge import Edge
 from gateway.services import running_services
 from runtime.settings import settings
@@ -44,12 +57,16 @@ ROUTES = (
     _route("/api/v1/orders/{order_id}", orders.cancel_order, "DELETE"),
     _route("/api/v1/orders/{order_id}", orders.replace_order, "PATCH"),
     _route("/api/v1/orders", orders.cancel_orders, "DELETE"),
+    _route("/api/v1/orders/{order_id}/executions", executions.read_executions),
+    _route("/api/v1/orders/test", orders.check_order, "POST"),
     _route("/api/v1/balance", balance.read_balance),
     _route("/api/v1/balance/deposit", balance.deposit, "POST"),
     _route("/api/v1/balance/withdraw", balance.withdraw, "POST"),
     _route("/api/v1/balance/transactions", balance.read_transactions),
     _route("/api/v1/balance/asset/{asset_id}", balance.read_asset_balance),
     _route("/api/v1/portfolio", portfolio.read_portfolio),
+    _route("/api/v1/insights/portfolio", insights.read_insights),
+    _route("/api/v1/account/statement", statement.read_statement),
     _route("/api/v1/assets/{asset_id}/transactions", orders.read_asset_transactions),
     _route("/api/v1/inventory/assets", assets.read_assets),
     _route("/api/v1/inventory/assets/{asset_id}", assets.read_asset),
@@ -59,6 +76,7 @@ ROUTES = (
     _route("/api/v1/auth/logout", identity.logout, "POST"),
     _route("/api/v1/auth/profile", identity.read_profile),
     _route("/api/v1/auth/profile", identity.update_profile, "PUT"),
+    _route("/api/v1/time", clock.read_time),
     _route("/health", health.health),
     _route("/health/live", health.live),
     _route("/health/ready", health.ready),

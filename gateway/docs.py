@@ -47,12 +47,14 @@ _ORDER_TYPE: Final = {
     "type": "string",
     "enum": ["market_buy", "market_sell", "limit_buy", "limit_sell"],
 }
+_TIME: Final = {"type": "string", "format": "date-time"}
 _STATUS: Final = {
     "type": "string",
     "enum": ["NEW", "PARTIALLY_FILLED", "FILLED", "CANCELED", "REJECTED", "EXPIRED"],
 }
 _ASSET_IN_PATH: Final = ("asset_id", "path", _ASSET)
 _LIMIT: Final = ("limit", "query", _whole(1, 100, 50))
+_CURSOR: Final = ("cursor", "query", {"type": "string", "pattern": "^[0-9]{1,18}$"})
 _OFFSET: Final = ("offset", "query", _whole(0, 100_000, 0))
 _VERSION: Final = ("X-Min-Account-Version", "header", {"type": "integer", "minimum": 0})
 _KEY: Final = ("Idempotency-Key", "header", {"type": "string", "pattern": "^[!-~]{1,64}$"})
@@ -92,7 +94,7 @@ CALLS: Final = (
         "List what came in and went out",
         parameters=(
             _LIMIT,
-            ("cursor", "query", {"type": "string", "pattern": "^[0-9]{1,18}$"}),
+            _CURSOR,
             _VERSION,
         ),
     ),
@@ -103,7 +105,24 @@ CALLS: Final = (
         parameters=(_ASSET_IN_PATH, _VERSION),
         refusals=(404,),
     ),
+    Call(
+        "get",
+        "/api/v1/account/statement",
+        "Read what moved one's balances in a period, as JSON or CSV",
+        parameters=(
+            ("from", "query", _TIME),
+            ("to", "query", _TIME),
+            ("format", "query", {"type": "string", "enum": ["json", "csv"]}),
+            _VERSION,
+        ),
+    ),
     Call("get", "/api/v1/portfolio", "Read one's portfolio", parameters=(_VERSION,)),
+    Call(
+        "get",
+        "/api/v1/insights/portfolio",
+        "Read in words what stands out in one's portfolio",
+        parameters=(_VERSION,),
+    ),
     Call(
         "get",
         "/api/v1/inventory/assets",
@@ -123,6 +142,14 @@ CALLS: Final = (
         refusals=(404,),
     ),
     Call("post", "/api/v1/orders", "Place an order", 201, OrderForm, is_command=True),
+    Call(
+        "post",
+        "/api/v1/orders/test",
+        "Check an order without placing it",
+        200,
+        OrderForm,
+        is_command=True,
+    ),
     Call(
         "get",
         "/api/v1/orders",
@@ -170,6 +197,13 @@ CALLS: Final = (
     ),
     Call(
         "get",
+        "/api/v1/orders/{order_id}/executions",
+        "List an order's executions, oldest first",
+        parameters=(("order_id", "path", _ORDER_ID), _LIMIT, _CURSOR, _VERSION),
+        refusals=(404,),
+    ),
+    Call(
+        "get",
         "/api/v1/assets/{asset_id}/transactions",
         "List one's executions in an asset",
         parameters=(_ASSET_IN_PATH, _LIMIT, _OFFSET, _VERSION),
@@ -181,6 +215,7 @@ CALLS: Final = (
         parameters=(("command_id", "path", _TEXT),),
         refusals=(404,),
     ),
+    Call("get", "/api/v1/time", "Read the clock that counts", is_open=True),
     Call("get", "/health", "Say how the gateway is", is_open=True),
     Call("get", "/health/live", "Say that the gateway lives", is_open=True),
     Call("get", "/health/ready", "Say whether the gateway is ready", is_open=True),

@@ -28,6 +28,7 @@ from read_models.orders import queries as orders
 from schemas.accounts import (
     CancelAllOrders,
     CancelOrder,
+    CheckOrder,
     OrderStatus,
     OrderType,
     PlaceOrder,
@@ -52,6 +53,14 @@ async def place_order(request: Request) -> Response:
     form = await read_form(request, OrderForm)
     command = placed(form, account_id=caller.user_id)
     return await commanded(request, account_order(caller.user_id, command), status=201)
+
+
+async def check_order(request: Request) -> Response:
+    """POST /orders/test: nothing is placed."""
+    caller = await services_of(request).auth.caller(request)
+    form = await read_form(request, OrderForm)
+    command = CheckOrder(order=placed(form, account_id=caller.user_id))
+    return await commanded(request, account_order(caller.user_id, command), status=200)
 
 
 def placed(form: OrderForm, *, account_id: str) -> PlaceOrder:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from gateway.people import People
 from gateway.problems import Problem, refusal, unavailable
 from gateway.replies import Reply
-from gateway.views import canceling_view, money_view, order_view
+from gateway.views import canceling_view, checked_view, money_view, order_view
 from schemas import accounts, auth, identity, journal
 from schemas.codec import Message
 
@@ -35,8 +35,8 @@ async def result_of(reply: Reply, people: People) -> Result:
             | accounts.OrderReplaced()
         ):
             return Result({"data": order_view(event.order, version=reply.version)}, reply.version)
-        case accounts.CancelAllRequested():
-            return Result(canceling_view(event), reply.version)
+        case accounts.CancelAllRequested() | accounts.OrderChecked():
+            return Result(_asked_view(event), reply.version)
         case identity.UserRegistered():
             return Result({"message": "User registered successfully"})
         case identity.ProfileUpdated():
@@ -46,6 +46,14 @@ async def result_of(reply: Reply, people: People) -> Result:
             return Result({"message": "Logged out successfully"})
         case _:
             raise _refused(event)
+
+
+def _asked_view(event: accounts.CancelAllRequested | accounts.OrderChecked) -> dict[str, Any]:
+    match event:
+        case accounts.CancelAllRequested():
+            return canceling_view(event)
+        case accounts.OrderChecked():
+            return checked_view(event)
 
 
 def _refused(event: Message) -> Problem:

@@ -6,11 +6,14 @@ from typing import Final, TypeVar
 
 from starlette.requests import Request
 
+from gateway.forms import moment
 from gateway.problems import invalid
 
 _WHOLE: Final = re.compile(r"[0-9]{1,18}")
 _ASSET: Final = re.compile(r"[A-Za-z0-9]{1,10}")
 _ORDER_ID: Final = re.compile(r"[A-Za-z0-9_]{10,50}")
+_TIME_MS_END: Final = 253_402_300_800_000
+"""The end of the year 9999."""
 _TRUTHS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -48,6 +51,20 @@ def cursor(request: Request) -> int | None:
     if _WHOLE.fullmatch(given) is None:
         raise invalid("cursor", "has to be a next_cursor of an earlier answer")
     return int(given)
+
+
+def time_in_query(request: Request, name: str) -> int | None:
+    """An RFC 3339 time from 1970 on, as milliseconds since then."""
+    given = request.query_params.get(name)
+    if given is None:
+        return None
+    try:
+        time_ms = moment(given)
+    except ValueError as error:
+        raise invalid(name, str(error)) from None
+    if not 0 <= time_ms < _TIME_MS_END:
+        raise invalid(name, "has to be from 1970 to 9999")
+    return time_ms
 
 
 def truth(request: Request, name: str, *, default: bool) -> bool:

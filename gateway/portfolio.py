@@ -1,5 +1,6 @@
 """GET /portfolio: what one holds, valued at the last prices."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -7,7 +8,7 @@ from starlette.responses import Response
 
 from gateway.answers import answer, optional_e8
 from gateway.balance import read_holdings
-from gateway.freshness import min_version
+from gateway.freshness import AsOf, min_version
 from gateway.services import services_of
 from gateway.views import average_price_e8
 from read_models.markets import queries as markets
@@ -19,23 +20,39 @@ _HUNDREDTHS = 10_000
 
 async def read_portfolio(request: Request) -> Response:
     """GET /portfolio."""
+    view, as_of = await current_portfolio(request)
+    return answer(view | {"as_of": as_of.view()}, headers=as_of.headers())
+
+
+async def current_portfolio(request: Request) -> tuple[dict[str, Any], AsOf]:
+    """What the caller has, at the last prices, and how fresh that is."""
     services = services_of(request)
     caller = await services.auth.caller(request)
     held, as_of = await read_holdings(services, caller.user_id, min_version(request))
     prices = {
         each: price.price_e8 for each, price in (await markets.prices(services.table)).items()
     }
-    holdings = [each.holding for each in held]
+    return portfolio_view([each.holding for each in held], prices), as_of
+
+
+def portfolio_view(holdings: Sequence[Holding], prices_e8: Mapping[str, int]) -> dict[str, Any]:
+    """Positions and totals; what was realised counts after the position is gone, too.
+
+    Equity less what was deposited net is, to the last 1e-8, the realised and unrealised P&L.
+    """
     positions = [each for each in holdings if each.asset != CASH and _quantity_e8(each)]
-    total_e8 = sum(_value_e8(each, prices.get(each.asset)) for each in positions)
     cash_e8 = sum(_quantity_e8(each) for each in holdings if each.asset == CASH)
-    body = {
-        "assets": [_position_view(each, prices.get(each.asset), total_e8) for each in positions],
+    value_e8 = sum(_value_e8(each, prices_e8.get(each.asset)) for each in positions)
+    cost_e8 = sum(each.cost_e8 for each in positions)
+    return {
+        "assets": [_position_view(each, prices_e8.get(each.asset), value_e8) for each in positions],
         "cash": format_e8(cash_e8),
-        "equity": format_e8(cash_e8 + total_e8),
-        "as_of": as_of.view(),
+        "equity": format_e8(cash_e8 + value_e8),
+        "total_market_value": format_e8(value_e8),
+        "total_cost_basis": format_e8(cost_e8),
+        "total_unrealized_pl": format_e8(value_e8 - cost_e8),
+        "total_realized_pl": format_e8(sum(each.realized_e8 for each in holdings)),
     }
-    return answer(body, headers=as_of.headers())
 
 
 def _position_view(holding: Holding, price_e8: int | None, total_e8: int) -> dict[str, Any]:

@@ -62,6 +62,9 @@ KINDS: Final[Mapping[str, Kind]] = {
         422, "Daily withdrawal limit", "This withdrawal would go over the daily withdrawal limit."
     ),
     "invalid-amount": Kind(422, "Invalid amount", "The amount is not allowed."),
+    "statement-too-long": Kind(
+        422, "Statement too long", "The period has more than 10,000 movements."
+    ),
     # orders
     "invalid-quantity": Kind(422, "Invalid quantity", "The quantity is not allowed."),
     "invalid-price": Kind(422, "Invalid price", "The price is not allowed."),

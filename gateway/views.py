@@ -4,10 +4,12 @@ from typing import Any
 
 from gateway.answers import dollars, optional_e8
 from schemas.accounts import (
+    CASH,
     CancelAllRequested,
     FundsDeposited,
     FundsWithdrawn,
     Order,
+    OrderChecked,
     OrderStatus,
     OrderType,
     Side,
@@ -49,6 +51,19 @@ def order_view(order: Order, *, version: int) -> dict[str, Any]:
 def canceling_view(event: CancelAllRequested) -> dict[str, Any]:
     """The orders whose cancel went to their market."""
     return {"data": [{"order_id": each} for each in event.order_ids]}
+
+
+def checked_view(event: OrderChecked) -> dict[str, Any]:
+    """What an order would lock and cost at worst; the market has not been asked."""
+    checked = {
+        "symbol": event.symbol,
+        "worst_price": format_e8(event.protection_price_e8),
+        "locked_asset": event.locked_asset,
+        "locked": format_e8(event.locked_e8),
+        "fee_asset": CASH,
+        "fee_estimate": format_e8(event.fee_e8),
+    }
+    return {"data": checked}
 
 
 def average_price_e8(notional_e8: int, quantity_e8: int) -> int | None:

@@ -195,7 +195,10 @@ def _holds(row: Row | None, expected: Row | None) -> bool:
 
 def _within(value: Any, where: Where) -> bool:  # noqa: ANN401  # a text or a number
     if isinstance(where, Span):
-        return where.low <= value <= where.high
+        low: Any = where.low
+        if low > where.high:
+            raise ValueError("DynamoDB wants the lower end first")
+        return low <= value <= where.high
     if isinstance(where, Beyond):
         return value < where.value if where.below else value > where.value
     return value.startswith(where.text)

@@ -236,6 +236,13 @@ class PlaceOrder(Message):
     stop_price_e8: int | None = None
 
 
+class CheckOrder(Message):
+    """Say what placing this order would do, and do nothing."""
+
+    TYPE: ClassVar[str] = "accounts.check-order.v1"
+    order: PlaceOrder
+
+
 class CancelOrder(Message):
     """Ask the market to take an order out of its book."""
 
@@ -410,7 +417,7 @@ class FundsWithdrawn(Message):
 
 
 class CommandRefused(Message):
-    """A deposit, withdrawal or cancel was refused; nothing of the account changed."""
+    """A deposit, withdrawal, cancel or check was refused; nothing of the account changed."""
 
     TYPE: ClassVar[str] = "accounts.command-refused.v1"
     account_id: str
@@ -431,6 +438,21 @@ class OrderAccepted(Message):
     deadline_ms: int | None
     holdings: tuple[Holding, ...]
     postings: tuple[Posting, ...]
+
+
+class OrderChecked(Message):
+    """The order would be accepted now and lock this much; nothing of the account changed.
+
+    `fee_e8` is what it would cost to fill all of it at `protection_price_e8`, the worst price.
+    """
+
+    TYPE: ClassVar[str] = "accounts.order-checked.v1"
+    account_id: str
+    symbol: str
+    protection_price_e8: int
+    locked_asset: str
+    locked_e8: int
+    fee_e8: int
 
 
 class OrderRejected(Message):
@@ -581,6 +603,7 @@ COMMANDS: Final = Codec(
     DepositFunds,
     WithdrawFunds,
     PlaceOrder,
+    CheckOrder,
     CancelOrder,
     ReplaceOrder,
     CancelAllOrders,
@@ -598,6 +621,7 @@ EVENTS: Final = Codec(
     FundsWithdrawn,
     CommandRefused,
     OrderAccepted,
+    OrderChecked,
     OrderRejected,
     OrderTraded,
     OrderFilled,

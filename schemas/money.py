@@ -43,6 +43,11 @@ def notional_ceil(price_e8: int, quantity_e8: int) -> int:
     return -(-price_e8 * quantity_e8 // E8)
 
 
+def share_floor(amount_e8: int, part_e8: int, whole_e8: int) -> int:
+    """The part's share of an amount, rounded down: parts one by one leave nothing of it."""
+    return amount_e8 * part_e8 // whole_e8
+
+
 def fee_ceil(notional_e8: int, rate_ppm: int) -> int:
     """Fee on a cumulative notional, rounded up once; `rate_ppm` is parts per million."""
     return -(-notional_e8 * rate_ppm // PPM)

@@ -19,6 +19,7 @@ from schemas.accounts import (
     Canceling,
     CancelOrder,
     CancelRequested,
+    CheckOrder,
     CollarSet,
     CommandRefused,
     ContinueCancelAll,
@@ -29,6 +30,7 @@ from schemas.accounts import (
     MarketTerms,
     Order,
     OrderAccepted,
+    OrderChecked,
     OrderRejected,
     OrderStatus,
     PlaceOrder,
@@ -78,8 +80,13 @@ def decide(state: State, command: Message, cause: Cause) -> Sequence[Message]:
         case WithdrawFunds():
             event = withdraw(state, command, cause)
         case _:
-            event = _told(command)
+            event = _changing_nothing(state, command, cause)
     return (event,)
+
+
+def _changing_nothing(state: State, command: Message, cause: Cause) -> Message:
+    """What no account's money or orders change by."""
+    return check(state, command, cause) if isinstance(command, CheckOrder) else _told(command)
 
 
 def _replacing(
@@ -181,6 +188,24 @@ def place(state: State, command: PlaceOrder, cause: Cause) -> OrderAccepted | Or
             source=(command.account_id, ledger.FREE),
             sink=(command.account_id, ledger.LOCKED),
         ),
+    )
+
+
+def check(state: State, command: CheckOrder, cause: Cause) -> OrderChecked | CommandRefused:
+    """Decide as if the order were placed, and keep only what that would lock, or the reason."""
+    decided = place(state, command.order, cause)
+    order = decided.order
+    if order.reason is not None:
+        return CommandRefused(
+            account_id=decided.account_id, command="check-order", reason=order.reason
+        )
+    return OrderChecked(
+        account_id=decided.account_id,
+        symbol=order.symbol,
+        protection_price_e8=order.protection_price_e8,
+        locked_asset=order.locked_asset,
+        locked_e8=order.locked_e8,
+        fee_e8=rules.worst_fee(order),
     )
 
 

@@ -13,6 +13,7 @@ from schemas.accounts import (
     Order,
     OrderAccepted,
     OrderCanceled,
+    OrderChecked,
     OrderExpired,
     OrderFilled,
     OrderRejected,
@@ -61,7 +62,7 @@ def evolve(state: State, event: Message, cause: Cause) -> None:
             _hold(account, event.holdings)
             account.transactions = event.transactions
             account.withdrawn = DayTotal.of(cause.time_ms, event.day_total_e8)
-        case CommandRefused() | CancelAllRequested():
+        case CommandRefused() | CancelAllRequested() | OrderChecked():
             _account(state, event.account_id)
         case _:
             _learn(state, event, cause)

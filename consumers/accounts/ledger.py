@@ -3,6 +3,7 @@
 from typing import Final
 
 from schemas.accounts import CASH, ApplyExecution, Holding, Posting, Side
+from schemas.money import share_floor
 
 FREE: Final = "free"
 LOCKED: Final = "locked"
@@ -31,7 +32,7 @@ def cost_of(held: Holding, quantity_e8: int) -> int:
 
     Bought fees are in the basis, and sold ones reduce what is realised.
     """
-    return held.cost_e8 * quantity_e8 // (held.free_e8 + held.locked_e8)
+    return share_floor(held.cost_e8, quantity_e8, held.free_e8 + held.locked_e8)
 
 
 def transfer(

@@ -150,6 +150,12 @@ def need_of(order: Order) -> int:
     return _cash_need(order, notional_ceil(order.protection_price_e8, leaves_e8))
 
 
+def worst_fee(order: Order) -> int:
+    """The fee if all of it fills at its protection price; post-only orders never take."""
+    rate_ppm = order.maker_fee_ppm if order.post_only else order.taker_fee_ppm
+    return fee_ceil(notional_ceil(order.protection_price_e8, order.quantity_e8), rate_ppm)
+
+
 def need_while_replacing(order: Order, wanted: Replacement) -> int:
     """What it may take before and after its market replaces it.
 

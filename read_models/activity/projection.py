@@ -7,7 +7,7 @@ from read_models.activity.table import ACTIVITY, TABLES, Traded, asset_fill_of, 
 from read_models.heads import HOUSE_PREFIX, head_of
 from runtime.projection import TableSpec
 from runtime.table import Change, Put
-from schemas.accounts import EVENTS, FundsDeposited, FundsWithdrawn, OrderTraded
+from schemas.accounts import CASH, EVENTS, FundsDeposited, FundsWithdrawn, Holding, OrderTraded
 from schemas.codec import Codec, Message, encode
 from schemas.envelope import Recorded
 from schemas.topics import ACCOUNTS_JOURNAL
@@ -27,9 +27,9 @@ class ActivityProjection:
         """The row of the event."""
         match event:
             case FundsDeposited():
-                row = _moved("deposit", event.transaction_id, event.amount_e8)
+                row = _moved("deposit", event, event.amount_e8)
             case FundsWithdrawn():
-                row = _moved("withdraw", event.transaction_id, -event.amount_e8)
+                row = _moved("withdraw", event, -event.amount_e8)
             case OrderTraded() if not event.account_id.startswith(HOUSE_PREFIX):
                 row = _traded(event, recorded.entity_version)
             case _:
@@ -38,19 +38,36 @@ class ActivityProjection:
         return (Put(ACTIVITY.name, row | head_of(recorded)),)
 
 
-def _moved(kind: str, transaction_id: str, amount_e8: int) -> dict[str, Any]:
-    return {"kind": kind, "transaction_id": transaction_id, "amount_e8": amount_e8}
+def _moved(kind: str, event: FundsDeposited | FundsWithdrawn, amount_e8: int) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "transaction_id": event.transaction_id,
+        "amount_e8": amount_e8,
+        "cash_e8": _total_e8(event.holdings, CASH),
+    }
 
 
 def _traded(event: OrderTraded, version: int) -> dict[str, Any]:
     order = event.order
-    traded = Traded(event.execution, order.order_id, order.asset, order.side)
+    traded = Traded(
+        event.execution,
+        order.order_id,
+        order.asset,
+        order.side,
+        cash_e8=_total_e8(event.holdings, CASH),
+        held_e8=_total_e8(event.holdings, order.asset),
+    )
     return {
         "kind": "trade",
         "traded": encode(traded).decode(),
         "fill": fill_of(order.number, version),
         "asset_fill": asset_fill_of(order.asset, version),
     }
+
+
+def _total_e8(holdings: Sequence[Holding], asset: str) -> int:
+    """What the account has of an asset after an event that moved it."""
+    return next(each.free_e8 + each.locked_e8 for each in holdings if each.asset == asset)
 
 
 PROJECTION: Final = ActivityProjection()

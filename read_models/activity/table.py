@@ -15,12 +15,18 @@ TABLES: Final = (ACTIVITY,)
 
 
 class Traded(msgspec.Struct, frozen=True, gc=False):
-    """What a row says of a trade, in one text: each attribute would cost CPU."""
+    """What a row says of a trade, in one text: each attribute would cost CPU.
+
+    `cash_e8` and `held_e8` are what the account has of USD and of the asset after it, free and
+    locked; rows of before there were statements have neither.
+    """
 
     execution: Execution
     order_id: str
     asset: str
     side: Side
+    cash_e8: int | None = None
+    held_e8: int | None = None
 
 
 _VERSIONS: Final = 10**15

@@ -25,6 +25,7 @@ _Simple = (
     | accounts.FundsWithdrawn
     | accounts.CommandRefused
     | accounts.CancelAllRequested
+    | accounts.OrderChecked
     | accounts.OrderReplaced
     | accounts.ReplaceRefused
     | identity.UserRegistered

@@ -60,9 +60,14 @@ class History:
         self.time_ms = START_MS
         self.source_offset = -1
         self.claim()
+        self.list_market("BTC", fee_ppm)
+
+    def list_market(self, asset: str, fee_ppm: int = 0) -> None:
+        """Open the asset's market at $100."""
+        symbol, price_e8 = f"{asset}-USD", 100 * E8
         terms = MarketTerms(
-            symbol="BTC-USD",
-            asset="BTC",
+            symbol=symbol,
+            asset=asset,
             tick_e8=E8 // 100,
             lot_e8=1_000,
             min_notional_e8=E8,
@@ -72,9 +77,8 @@ class History:
             is_open=True,
         )
         self.say(terms, source=MARKETS)
-        price_e8 = 100 * E8
         self.say(
-            PriceCollar(symbol="BTC-USD", last_e8=price_e8, low_e8=90 * E8, high_e8=110 * E8),
+            PriceCollar(symbol=symbol, last_e8=price_e8, low_e8=90 * E8, high_e8=110 * E8),
             source=MARKETS,
         )
 
@@ -233,8 +237,8 @@ class History:
         self.say(
             ApplyExecution(
                 account_id=account,
-                symbol="BTC-USD",
-                asset="BTC",
+                symbol=order.symbol,
+                asset=order.asset,
                 side=order.side,
                 trade_id=f"t{self.source_offset}",
                 price_e8=price_e8,
@@ -258,7 +262,7 @@ class History:
             EndOrder(
                 account_id=account,
                 order_id=order_id,
-                symbol="BTC-USD",
+                symbol=order.symbol,
                 end=end,
                 cum_quantity_e8=order.cum_quantity_e8,
             ),

@@ -17,6 +17,7 @@ from gateway.freshness import Freshness
 from gateway.journal_tail import Followed, JournalTail, Newest, _Partition
 from gateway.services import ORDERS, PORTFOLIO
 from gateway.sessions import Sessions
+from read_models.activity import queries as activity
 from read_models.orders import queries as orders
 from read_models.portfolio import queries as portfolio
 from runtime.memory_table import MemoryTable
@@ -41,7 +42,7 @@ class Gateway:
         self.tail._partitions = {PLACE: self.partition}
         self.tail._counts = {ACCOUNTS_JOURNAL: 1}
         self.tail._ends.of = self._end  # type: ignore[method-assign]
-        table = MemoryTable([*orders.TABLES, *portfolio.TABLES])
+        table = MemoryTable([*activity.TABLES, *orders.TABLES, *portfolio.TABLES])
         heads = [partial(each.head, table) for each in (orders, portfolio)]
         sessions = Sessions(60.0)
         app.state.services = SimpleNamespace(
@@ -75,7 +76,11 @@ async def gateway(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gateway]:
 
 @pytest.mark.parametrize(
     ("path", "code"),
-    [("/orders/0123456789", "unknown-order"), ("/balance/asset/BTC", "not-found")],
+    [
+        ("/orders/0123456789", "unknown-order"),
+        ("/orders/0123456789/executions", "unknown-order"),
+        ("/balance/asset/BTC", "not-found"),
+    ],
 )
 async def test_only_what_the_projection_has_passed_is_unknown(
     gateway: Gateway, path: str, code: str

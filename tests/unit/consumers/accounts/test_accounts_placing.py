@@ -3,15 +3,20 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from consumers.accounts.rules import LIFE_MAX_MS, OPEN_ORDERS_MAX
 from consumers.accounts.state import DAY_MS, FINAL_ORDERS_MAX
 from schemas.accounts import (
+    CheckOrder,
+    CommandRefused,
     EndReason,
     OrderAccepted,
+    OrderChecked,
     OrderRejected,
     OrderStatus,
     OrderType,
+    PlaceOrder,
     Posting,
     Reason,
     Side,
@@ -301,3 +306,76 @@ def test_a_refused_order_does_not_take_its_client_order_id(desk: Desk) -> None:
     desk.deposit("10")
     desk.place(BUY, "1", "100", client_order_id="mine")
     assert isinstance(desk.place(BUY, "0.1", "100", client_order_id="mine"), OrderAccepted)
+
+
+def wanted(**changes: Any) -> PlaceOrder:
+    """A limit buy of 2 BTC at $100, unless told otherwise."""
+    order = PlaceOrder(
+        account_id=ALICE,
+        asset="BTC",
+        side=BUY,
+        order_type=OrderType.LIMIT,
+        quantity_e8=2 * E8,
+        price_e8=100 * E8,
+    )
+    return replace(order, **changes)
+
+
+CHECKED = [
+    {},
+    {"post_only": True},
+    {"order_type": OrderType.MARKET, "price_e8": None},
+    {"side": SELL},
+    {"side": SELL, "order_type": OrderType.MARKET, "price_e8": None},
+    {"quantity_e8": 90 * E8},
+    {"quantity_e8": 11 * E8},
+    {"side": SELL, "quantity_e8": 11 * E8, "price_e8": 10 * E8},
+    {"price_e8": 100 * E8 + 1},
+    {"quantity_e8": 1},
+    {"asset": "DOGE"},
+    {"time_in_force": TimeInForce.GTD},
+    {"time_in_force": TimeInForce.IOC, "post_only": True},
+    {"client_order_id": "mine"},
+]
+
+
+@pytest.mark.parametrize("changes", CHECKED, ids=str)
+def test_a_check_says_what_placing_would_do_and_does_nothing(
+    desk: Desk, changes: dict[str, Any]
+) -> None:
+    desk.fund("10")
+    desk.open_market(maker_fee_ppm=1_000, taker_fee_ppm=2_500)
+    desk.place(BUY, "1", "90", client_order_id="mine")
+    before = desk.stored()
+    checked = desk.tell(CheckOrder(order=wanted(**changes)))
+    assert desk.stored() == before
+    assert not desk.context.outbox(checked, desk.cause())
+    assert desk.context.answers(checked, desk.cause())
+    placed = desk.tell(wanted(**changes))
+    if isinstance(placed, OrderRejected):
+        assert checked == CommandRefused(
+            account_id=ALICE, command="check-order", reason=placed.order.reason
+        )
+        return
+    assert isinstance(checked, OrderChecked)
+    order = placed.order
+    assert (checked.symbol, checked.protection_price_e8, checked.locked_asset) == (
+        order.symbol,
+        order.protection_price_e8,
+        order.locked_asset,
+    )
+    assert checked.locked_e8 == order.locked_e8
+
+
+def test_a_check_estimates_the_fee_of_a_maker_only_for_who_never_takes(desk: Desk) -> None:
+    desk.fund("10")
+    desk.open_market(maker_fee_ppm=1_000, taker_fee_ppm=2_500)
+    assert desk.tell(CheckOrder(order=wanted())).fee_e8 == E8 // 2
+    assert desk.tell(CheckOrder(order=wanted(post_only=True))).fee_e8 == E8 // 5
+    assert desk.tell(CheckOrder(order=wanted(side=SELL))).fee_e8 == E8 // 2
+
+
+def test_both_outcomes_of_a_check_are_among_the_cases(desk: Desk) -> None:
+    desk.fund("10")
+    told = {type(desk.tell(CheckOrder(order=wanted(**each)))) for each in CHECKED}
+    assert told == {OrderChecked, CommandRefused}

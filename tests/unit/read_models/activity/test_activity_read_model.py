@@ -7,7 +7,7 @@ from read_models.activity import queries
 from read_models.activity.projection import PROJECTION
 from runtime.memory_table import MemoryTable
 from runtime.projection import Projection
-from schemas.accounts import FundsDeposited, FundsWithdrawn, OrderTraded, Side
+from schemas.accounts import Execution, FundsDeposited, FundsWithdrawn, OrderTraded, Side
 from schemas.codec import Message
 
 Folded = Callable[[Projection, History], Awaitable[MemoryTable]]
@@ -70,6 +70,12 @@ async def test_pages_list_every_movement_newest_first(
     assert len({each.transaction_id for each in listed}) == len(listed)
 
 
+async def test_no_cursor_finds_what_is_not_there(table: MemoryTable, history: History) -> None:
+    for beyond in (0, 1):
+        page = await queries.transactions(table, history.accounts[1], cursor=beyond)
+        assert (page.rows, page.next_cursor) == ((), None)
+
+
 async def test_movements_sum_to_the_balance(table: MemoryTable, history: History) -> None:
     for account in history.accounts:
         page = await queries.transactions(table, account, limit=10_000)
@@ -94,7 +100,29 @@ async def test_executions_are_found_by_order_and_by_asset(
     for number in {each.order.number for each in trades}:
         found = await queries.executions(table, account, number)
         expected = [each.execution for each in trades if each.order.number == number]
-        assert [each.execution for each in found] == expected
+        assert [each.execution for each in found.rows] == expected
+        assert not found.has_more
+
+
+async def test_an_orders_executions_come_in_pages_oldest_first(
+    table: MemoryTable, history: History
+) -> None:
+    fills: dict[tuple[str, int], list[Execution]] = {}
+    for event, _ in history.events:
+        if isinstance(event, OrderTraded):
+            fills.setdefault((event.account_id, event.order.number), []).append(event.execution)
+    (account, number), expected = max(fills.items(), key=lambda each: len(each[1]))
+    assert len(expected) > 1
+    listed: list[Execution] = []
+    has_more, after = True, 0
+    while has_more:
+        rows, has_more = await queries.executions(table, account, number, limit=1, after=after)
+        assert len(rows) == 1
+        listed, after = [*listed, rows[0].execution], rows[0].version
+    assert listed == expected
+    for beyond in (after, 10**15, 10**18 - 1):
+        rest = await queries.executions(table, account, number, after=beyond)
+        assert rest == queries.ExecutionsPage((), has_more=False)
 
 
 async def test_the_head_is_the_newest_movement(table: MemoryTable, history: History) -> None:
