@@ -10,7 +10,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway import assets, balance, commands, docs, health, identity, orders, portfolio
+from gateway import (
+    assets,
+    balance,
+    commands,
+    docs,
+    health,
+    identity,
+    markets,
+    orders,
+    portfolio,
+)
 from gateway.edge import Edge
 from gateway.services import running_services
 from runtime.settings import settings
@@ -53,6 +63,10 @@ ROUTES = (
     _route("/api/v1/assets/{asset_id}/transactions", orders.read_asset_transactions),
     _route("/api/v1/inventory/assets", assets.read_assets),
     _route("/api/v1/inventory/assets/{asset_id}", assets.read_asset),
+    _route("/api/v1/markets", markets.read_markets),
+    _route("/api/v1/markets/{symbol}", markets.read_market),
+    _route("/api/v1/markets/{symbol}/trades", markets.read_trades),
+    _route("/api/v1/markets/{symbol}/book", markets.read_book),
     _route("/api/v1/commands/{command_id}", commands.read_command),
     _route("/api/v1/auth/register", identity.register, "POST"),
     _route("/api/v1/auth/login", identity.login, "POST"),

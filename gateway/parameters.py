@@ -10,6 +10,7 @@ from gateway.problems import invalid
 
 _WHOLE: Final = re.compile(r"[0-9]{1,18}")
 _ASSET: Final = re.compile(r"[A-Za-z0-9]{1,10}")
+_SYMBOL: Final = re.compile(r"[A-Za-z0-9]{1,10}-[A-Za-z]{3,5}")
 _ORDER_ID: Final = re.compile(r"[A-Za-z0-9_]{10,50}")
 _TRUTHS: Final = {"true": True, "1": True, "false": False, "0": False}
 
@@ -80,6 +81,14 @@ def asset_parameter(request: Request) -> str | None:
 def asset_in_path(request: Request) -> str:
     """The path's asset_id in upper case."""
     return _asset(request.path_params["asset_id"])
+
+
+def symbol_in_path(request: Request) -> str:
+    """The path's symbol in upper case."""
+    given: str = request.path_params["symbol"]
+    if _SYMBOL.fullmatch(given) is None:
+        raise invalid("symbol", "has to be a market such as BTC-USD")
+    return given.upper()
 
 
 def order_in_path(request: Request) -> str:

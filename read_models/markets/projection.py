@@ -1,20 +1,50 @@
-"""From the events of markets to rows: terms, and the newest quote."""
+"""From the events of markets to rows: terms, the newest quote, trades, resting orders."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from read_models.markets.table import MARKETS, QUOTE, TABLES, TERMS
+from read_models.markets.table import (
+    MARKETS,
+    QUOTE,
+    RESTING,
+    TABLES,
+    TERMS,
+    TRADES,
+    Trade,
+    rank_of,
+)
 from runtime.projection import TableSpec
-from runtime.table import Change, Put
-from schemas.codec import Codec, Message
+from runtime.table import Change, Delete, Merge, Put
+from schemas.accounts import Reason
+from schemas.codec import Codec, Message, encode
 from schemas.envelope import Recorded
-from schemas.markets import EVENTS, MarketHalted, MarketListed, MarketResumed, QuoteUpdated
+from schemas.markets import (
+    EVENTS,
+    MarketHalted,
+    MarketListed,
+    MarketResumed,
+    OrderEnded,
+    OrderReplaced,
+    OrderRested,
+    QuoteUpdated,
+    TradeExecuted,
+)
 from schemas.topics import MARKETS_JOURNAL
 
 CONCERNS: Final = frozenset(
-    each.TYPE for each in (MarketListed, MarketHalted, MarketResumed, QuoteUpdated)
+    each.TYPE
+    for each in (
+        MarketListed,
+        MarketHalted,
+        MarketResumed,
+        QuoteUpdated,
+        TradeExecuted,
+        OrderRested,
+        OrderReplaced,
+        OrderEnded,
+    )
 )
 
 
@@ -26,8 +56,8 @@ class MarketsProjection:
     tables: Sequence[TableSpec] = TABLES
     concerns = CONCERNS
 
-    def project(self, event: Message, recorded: Recorded) -> Sequence[Change]:
-        """One row at most."""
+    def project(self, event: Message, recorded: Recorded) -> Sequence[Change]:  # noqa: PLR0911  # one line per event
+        """One row; a trade has a second where its maker keeps resting."""
         match event:
             case MarketListed():
                 return (_terms(event, recorded, is_open=event.is_open),)
@@ -37,6 +67,14 @@ class MarketsProjection:
                 return (_terms(event, recorded, is_open=True),)
             case QuoteUpdated():
                 return (_quote(event, recorded),)
+            case TradeExecuted():
+                return (_trade(event, recorded), *_maker(event))
+            case OrderRested():
+                return (_rested(event),)
+            case OrderReplaced():
+                return (_replaced(event),)
+            case OrderEnded() if not _never_rested(event):
+                return (Delete(RESTING.name, _order_key(event)),)
             case _:
                 return ()
 
@@ -68,3 +106,53 @@ def _quote(event: QuoteUpdated, recorded: Recorded) -> Put:
         "time_ms": recorded.cause.time_ms,
     }
     return Put(MARKETS.name, row)
+
+
+def _trade(event: TradeExecuted, recorded: Recorded) -> Put:
+    trade = Trade(
+        trade_id=event.trade_id,
+        price_e8=event.price_e8,
+        quantity_e8=event.quantity_e8,
+        notional_e8=event.notional_e8,
+        taker_side=event.taker.side,
+    )
+    row = {
+        "symbol": event.symbol,
+        "offset": recorded.offset,
+        "trade": encode(trade).decode(),
+        "time_ms": recorded.cause.time_ms,
+    }
+    return Put(TRADES.name, row)
+
+
+def _maker(event: TradeExecuted) -> tuple[Merge, ...]:
+    """What is left of the order that rested; its end follows where nothing is, the house has none.
+
+    A taker does not rest: what is left of it comes to rest in an event of its own.
+    """
+    maker = event.maker
+    if maker.order_id is None or not maker.leaves_e8:
+        return ()
+    key = {"symbol": event.symbol, "order_id": maker.order_id}
+    return (Merge(RESTING.name, key, {"leaves_e8": maker.leaves_e8}),)
+
+
+def _rested(event: OrderRested) -> Put:
+    rank = rank_of(event.side, event.price_e8)
+    return Put(RESTING.name, {**_order_key(event), "rank": rank, "leaves_e8": event.leaves_e8})
+
+
+def _replaced(event: OrderReplaced) -> Change:
+    """An order that lost its priority left the book; later events say where it rests anew."""
+    if not event.keeps_priority:
+        return Delete(RESTING.name, _order_key(event))
+    return Merge(RESTING.name, _order_key(event), {"leaves_e8": event.leaves_e8})
+
+
+def _never_rested(event: OrderEnded) -> bool:
+    """Only an incoming order's end and a cancel answer their cause."""
+    return event.answers_cause and event.reason is not Reason.CANCELED_BY_USER
+
+
+def _order_key(event: OrderRested | OrderReplaced | OrderEnded) -> dict[str, str]:
+    return {"symbol": event.symbol, "order_id": event.order_id}

@@ -169,6 +169,11 @@ async def test_any_other_request_id_is_replaced(client: httpx.AsyncClient, given
         "/inventory/assets/B-T-C",
         "/inventory/assets/%00",
         "/inventory/assets/ELEVENCHARS",
+        "/markets/BTC",
+        "/markets/BTC_USD/trades",
+        "/markets/BTC-USD/trades?limit=0",
+        "/markets/BTC-USD/trades?cursor=-1",
+        "/markets/BTC-USD/book?depth=101",
     ],
 )
 async def test_parameters_are_strict(client: httpx.AsyncClient, path: str) -> None:

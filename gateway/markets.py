@@ -1,0 +1,158 @@
+"""/markets: what everybody may know of a market; open to everybody, and about nobody."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.answers import answer
+from gateway.parameters import cursor, symbol_in_path, whole
+from gateway.problems import Problem
+from gateway.services import services_of
+from read_models.markets import queries as markets
+from read_models.markets.queries import Level, Market, TradeRow
+from schemas.accounts import CASH, Side
+from schemas.envelope import rfc3339
+from schemas.markets import Quote, Rules
+from schemas.money import E8, PPM, format_e8
+
+_TRADES_DEFAULT: Final = 50
+_TRADES_MAX: Final = 100
+_DEPTH_DEFAULT: Final = 20
+_DEPTH_MAX: Final = 100
+
+
+async def read_markets(request: Request) -> Response:
+    """GET /markets."""
+    known = await markets.list_markets(services_of(request).table)
+    return answer({"data": [_market_view(each) for each in known], "total_count": len(known)})
+
+
+async def read_market(request: Request) -> Response:
+    """GET /markets/{symbol}."""
+    return answer({"data": _market_view(await _market(request))})
+
+
+async def read_trades(request: Request) -> Response:
+    """GET /markets/{symbol}/trades."""
+    limit = whole(request, "limit", _TRADES_DEFAULT, low=1, high=_TRADES_MAX)
+    before = cursor(request)
+    symbol = (await _market(request)).symbol
+    page = await markets.trades(services_of(request).table, symbol, limit=limit, cursor=before)
+    following = None if page.next_cursor is None else str(page.next_cursor)
+    return answer({"data": [_trade_view(each) for each in page.rows], "next_cursor": following})
+
+
+async def read_book(request: Request) -> Response:
+    """GET /markets/{symbol}/book."""
+    depth = whole(request, "depth", _DEPTH_DEFAULT, low=1, high=_DEPTH_MAX)
+    services = services_of(request)
+    found = await _market(request)
+    now_ms = services.publisher.clock.now_ms()
+    bids, asks = [
+        list(
+            _level_views(
+                await markets.levels(services.table, found.symbol, side, depth=depth),
+                house_level(found, side, now_ms=now_ms),
+                side,
+            )
+        )[:depth]
+        for side in (Side.BUY, Side.SELL)
+    ]
+    return answer({"data": {"symbol": found.symbol, "bids": bids, "asks": asks}})
+
+
+def house_level(market: Market, side: Side, *, now_ms: int) -> Level | None:
+    """What the house quotes on a side, in whole lots; nothing when that is stale or halted."""
+    quote, rules = market.quote, market.rules
+    if quote is None or not market.is_open or now_ms - quote.time_ms > rules.stale_after_ms:
+        return None
+    is_bid = side is Side.BUY
+    size_e8 = quote.bid_size_e8 if is_bid else quote.ask_size_e8
+    lots_e8 = size_e8 - size_e8 % rules.lot_e8
+    return Level(quote.bid_e8 if is_bid else quote.ask_e8, lots_e8, 1) if lots_e8 else None
+
+
+async def _market(request: Request) -> Market:
+    symbol = symbol_in_path(request)
+    found = await markets.market(services_of(request).table, symbol)
+    if found is None:
+        raise Problem("not-found", detail="There is no such market.")
+    return found
+
+
+def _market_view(market: Market) -> dict[str, Any]:
+    return {
+        "symbol": market.symbol,
+        "asset_id": market.asset,
+        "quote_asset_id": CASH,
+        "status": "open" if market.is_open else "halted",
+        "rules": _rules_view(market.rules),
+        "quote": None if market.quote is None else _quote_view(market.quote),
+    }
+
+
+def _rules_view(rules: Rules) -> dict[str, Any]:
+    """Rates and the collar are fractions: 0.01 is 1 %."""
+    return {
+        "tick_size": format_e8(rules.tick_e8),
+        "lot_size": format_e8(rules.lot_e8),
+        "min_notional": format_e8(rules.min_notional_e8),
+        "maker_fee_rate": _rate(rules.maker_fee_ppm),
+        "taker_fee_rate": _rate(rules.taker_fee_ppm),
+        "collar": _rate(rules.collar_ppm),
+        "stale_after_ms": rules.stale_after_ms,
+    }
+
+
+def _rate(ppm: int) -> str:
+    return format_e8(ppm * (E8 // PPM))
+
+
+def _quote_view(quote: Quote) -> dict[str, Any]:
+    return {
+        "bid": format_e8(quote.bid_e8),
+        "bid_size": format_e8(quote.bid_size_e8),
+        "ask": format_e8(quote.ask_e8),
+        "ask_size": format_e8(quote.ask_size_e8),
+        "last": format_e8(quote.last_e8),
+        "time": rfc3339(quote.time_ms),
+        "feed": quote.feed_id,
+        "simulated": quote.simulated,
+    }
+
+
+def _trade_view(row: TradeRow) -> dict[str, Any]:
+    trade = row.trade
+    return {
+        "trade_id": trade.trade_id,
+        "price": format_e8(trade.price_e8),
+        "quantity": format_e8(trade.quantity_e8),
+        "notional": format_e8(trade.notional_e8),
+        "taker_side": str(trade.taker_side),
+        "time": rfc3339(row.time_ms),
+    }
+
+
+def _level_views(
+    levels: Sequence[Level], house: Level | None, side: Side
+) -> Iterator[dict[str, Any]]:
+    """Levels best first, the house's behind the orders at its price."""
+    sign = -1 if side is Side.BUY else 1
+    for level in levels:
+        if house is not None and sign * house.price_e8 < sign * level.price_e8:
+            yield _level_view(house, is_house=True)
+            house = None
+        yield _level_view(level, is_house=False)
+    if house is not None:
+        yield _level_view(house, is_house=True)
+
+
+def _level_view(level: Level, *, is_house: bool) -> dict[str, Any]:
+    return {
+        "price": format_e8(level.price_e8),
+        "quantity": format_e8(level.quantity_e8),
+        "orders": level.orders,
+        "house": is_house,
+    }
