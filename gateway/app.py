@@ -66,6 +66,7 @@ ROUTES = (
     _route("/api/v1/markets", markets.read_markets),
     _route("/api/v1/markets/{symbol}", markets.read_market),
     _route("/api/v1/markets/{symbol}/trades", markets.read_trades),
+    _route("/api/v1/markets/{symbol}/candles", markets.read_candles),
     _route("/api/v1/markets/{symbol}/book", markets.read_book),
     _route("/api/v1/commands/{command_id}", commands.read_command),
     _route("/api/v1/auth/register", identity.register, "POST"),

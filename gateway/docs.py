@@ -53,6 +53,9 @@ _STATUS: Final = {
     "enum": ["NEW", "PARTIALLY_FILLED", "FILLED", "CANCELED", "REJECTED", "EXPIRED"],
 }
 _ASSET_IN_PATH: Final = ("asset_id", "path", _ASSET)
+_INTERVAL: Final = {"type": "string", "enum": ["1m", "5m", "1h", "1d"], "default": "1m"}
+_SOURCE: Final = {"type": "string", "enum": ["trades", "feed"], "default": "trades"}
+_MOMENT: Final = {"type": "string", "format": "date-time"}
 _SYMBOL_IN_PATH: Final = ("symbol", "path", _SYMBOL)
 _CURSOR: Final = ("cursor", "query", {"type": "string", "pattern": "^[0-9]{1,18}$"})
 _LIMIT: Final = ("limit", "query", _whole(1, 100, 50))
@@ -139,6 +142,21 @@ CALLS: Final = (
         "/api/v1/markets/{symbol}/trades",
         "List a market's trades, newest first",
         parameters=(_SYMBOL_IN_PATH, _LIMIT, _CURSOR),
+        is_open=True,
+        refusals=(404,),
+    ),
+    Call(
+        "get",
+        "/api/v1/markets/{symbol}/candles",
+        "List a market's candles, oldest first: the newest of the time asked for",
+        parameters=(
+            _SYMBOL_IN_PATH,
+            ("interval", "query", _INTERVAL),
+            ("source", "query", _SOURCE),
+            ("from", "query", _MOMENT),
+            ("to", "query", _MOMENT),
+            ("limit", "query", _whole(1, 1_000, 300)),
+        ),
         is_open=True,
         refusals=(404,),
     ),

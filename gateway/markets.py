@@ -1,37 +1,54 @@
 """/markets: what everybody may know of a market; open to everybody, and about nobody."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.answers import answer
-from gateway.parameters import cursor, symbol_in_path, whole
-from gateway.problems import Problem
+from gateway.answers import answer, change_percentage, optional_e8
+from gateway.parameters import Interval, Source, cursor, symbol_in_path, time_ms, whole, word
+from gateway.problems import Problem, invalid
 from gateway.services import services_of
 from read_models.markets import queries as markets
-from read_models.markets.queries import Level, Market, TradeRow
+from read_models.markets.queries import Day, Level, Market, TradeRow
 from schemas.accounts import CASH, Side
+from schemas.candles import DAY_MS, HOUR_MS, MINUTE_MS, Candle
 from schemas.envelope import rfc3339
-from schemas.markets import Quote, Rules
+from schemas.markets import TRADES, Quote, Rules, feed_series
 from schemas.money import E8, PPM, format_e8
 
 _TRADES_DEFAULT: Final = 50
 _TRADES_MAX: Final = 100
 _DEPTH_DEFAULT: Final = 20
 _DEPTH_MAX: Final = 100
+_CANDLES_DEFAULT: Final = 300
+_CANDLES_MAX: Final = 1_000
+_INTERVALS_MS: Final[Mapping[Interval, int]] = {
+    Interval.MINUTE: MINUTE_MS,
+    Interval.FIVE_MINUTES: 5 * MINUTE_MS,
+    Interval.HOUR: HOUR_MS,
+    Interval.DAY: DAY_MS,
+}
 
 
 async def read_markets(request: Request) -> Response:
     """GET /markets."""
-    known = await markets.list_markets(services_of(request).table)
-    return answer({"data": [_market_view(each) for each in known], "total_count": len(known)})
+    services = services_of(request)
+    since_ms = services.publisher.clock.now_ms() - DAY_MS
+    known = await markets.list_markets(services.table)
+    days = await markets.days(services.table, since_ms=since_ms)
+    data = [_market_view(each, days.get(each.symbol, markets.NOTHING)) for each in known]
+    return answer({"data": data, "total_count": len(known)})
 
 
 async def read_market(request: Request) -> Response:
     """GET /markets/{symbol}."""
-    return answer({"data": _market_view(await _market(request))})
+    services = services_of(request)
+    since_ms = services.publisher.clock.now_ms() - DAY_MS
+    found = await _market(request)
+    day = await markets.day(services.table, found.symbol, since_ms=since_ms)
+    return answer({"data": _market_view(found, day)})
 
 
 async def read_trades(request: Request) -> Response:
@@ -42,6 +59,50 @@ async def read_trades(request: Request) -> Response:
     page = await markets.trades(services_of(request).table, symbol, limit=limit, cursor=before)
     following = None if page.next_cursor is None else str(page.next_cursor)
     return answer({"data": [_trade_view(each) for each in page.rows], "next_cursor": following})
+
+
+async def read_candles(request: Request) -> Response:
+    """GET /markets/{symbol}/candles."""
+    limit = whole(request, "limit", _CANDLES_DEFAULT, low=1, high=_CANDLES_MAX)
+    interval = word(request, "interval", Interval) or Interval.MINUTE
+    source = word(request, "source", Source) or Source.TRADES
+    services = services_of(request)
+    now_ms = services.publisher.clock.now_ms()
+    from_ms, until_ms = _asked_time(request, now_ms)
+    found = await _market(request)
+    series = _series(found, source)
+    drawn: Sequence[Candle] = ()
+    if series is not None:
+        drawn = await markets.candles(
+            services.table,
+            found.symbol,
+            series,
+            interval_ms=_INTERVALS_MS[interval],
+            from_ms=from_ms,
+            until_ms=until_ms,
+            limit=limit,
+        )
+    body = {
+        "symbol": found.symbol,
+        "interval": str(interval),
+        "source": str(source),
+        "data": [_candle_view(each, now_ms) for each in drawn],
+    }
+    return answer(body)
+
+
+def _asked_time(request: Request, now_ms: int) -> tuple[int, int]:
+    from_ms, to_ms = time_ms(request, "from") or 0, time_ms(request, "to")
+    until_ms = max(now_ms, from_ms) if to_ms is None else to_ms
+    if until_ms < from_ms:
+        raise invalid("to", "has to be after from")
+    return from_ms, until_ms
+
+
+def _series(market: Market, source: Source) -> str | None:
+    if source is Source.TRADES:
+        return TRADES
+    return None if market.quote is None else feed_series(market.quote.feed_id)
 
 
 async def read_book(request: Request) -> Response:
@@ -82,7 +143,7 @@ async def _market(request: Request) -> Market:
     return found
 
 
-def _market_view(market: Market) -> dict[str, Any]:
+def _market_view(market: Market, day: Day) -> dict[str, Any]:
     return {
         "symbol": market.symbol,
         "asset_id": market.asset,
@@ -90,6 +151,38 @@ def _market_view(market: Market) -> dict[str, Any]:
         "status": "open" if market.is_open else "halted",
         "rules": _rules_view(market.rules),
         "quote": None if market.quote is None else _quote_view(market.quote),
+        "last_24h": _day_view(day),
+    }
+
+
+def _day_view(day: Day) -> dict[str, Any]:
+    """Prices are the feed's, volumes of trades here; by the hours that began within the day."""
+    prices, trades = day
+    return {
+        "open": optional_e8(prices and prices.open_e8),
+        "high": optional_e8(prices and prices.high_e8),
+        "low": optional_e8(prices and prices.low_e8),
+        "last": optional_e8(prices and prices.close_e8),
+        "change": optional_e8(prices and prices.close_e8 - prices.open_e8),
+        "change_percentage": prices and change_percentage(prices.open_e8, prices.close_e8),
+        "volume": format_e8(trades.quantity_e8 if trades else 0),
+        "notional": format_e8(trades.notional_e8 if trades else 0),
+        "trades": trades.count if trades else 0,
+    }
+
+
+def _candle_view(candle: Candle, now_ms: int) -> dict[str, Any]:
+    """`count` is of trades, or of quotes in a feed's candle, which has no volume."""
+    return {
+        "time": rfc3339(candle.start_ms),
+        "open": format_e8(candle.open_e8),
+        "high": format_e8(candle.high_e8),
+        "low": format_e8(candle.low_e8),
+        "close": format_e8(candle.close_e8),
+        "volume": format_e8(candle.quantity_e8),
+        "notional": format_e8(candle.notional_e8),
+        "count": candle.count,
+        "complete": candle.start_ms + candle.interval_ms <= now_ms,
     }
 
 

@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 
 from starlette.requests import Request
 
+from gateway.forms import moment
 from gateway.problems import invalid
 
 _WHOLE: Final = re.compile(r"[0-9]{1,18}")
@@ -22,6 +23,22 @@ class OrderWord(StrEnum):
     MARKET_SELL = "market_sell"
     LIMIT_BUY = "limit_buy"
     LIMIT_SELL = "limit_sell"
+
+
+class Interval(StrEnum):
+    """How long a candle is."""
+
+    MINUTE = "1m"
+    FIVE_MINUTES = "5m"
+    HOUR = "1h"
+    DAY = "1d"
+
+
+class Source(StrEnum):
+    """Whose prices candles show: those at which was traded, or the feed's last prices."""
+
+    TRADES = "trades"
+    FEED = "feed"
 
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -70,6 +87,17 @@ def word(request: Request, name: str, words: type[Word]) -> Word | None:
         return words(given)
     except ValueError:
         raise invalid(name, f"has to be one of {', '.join(words)}") from None
+
+
+def time_ms(request: Request, name: str) -> int | None:
+    """An RFC 3339 time as milliseconds since 1970, or None when it is not given."""
+    given = request.query_params.get(name)
+    if given is None:
+        return None
+    try:
+        return moment(given)
+    except ValueError as error:
+        raise invalid(name, str(error)) from None
 
 
 def asset_parameter(request: Request) -> str | None:

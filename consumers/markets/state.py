@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from consumers.markets.book import Book, Collar, Resting
+from consumers.markets.book import Book, Collar, Resting, Series
 from schemas.accounts import Side
 from schemas.markets import Quote, Rules
 
@@ -46,6 +46,7 @@ class StoredBook(msgspec.Struct, kw_only=True):
     house_ask_e8: int
     collar: Collar | None
     sequences: dict[str, int]
+    series: dict[str, Series]
     bids: list[Resting]
     asks: list[Resting]
 
@@ -76,6 +77,7 @@ def dump(state: Markets, entity: str) -> bytes:
             house_ask_e8=book.house_e8[Side.SELL],
             collar=book.collar,
             sequences=book.sequences,
+            series=book.series,
             bids=list(book.ladders[Side.BUY]),
             asks=list(book.ladders[Side.SELL]),
         )
@@ -97,6 +99,7 @@ def load(state: Markets, entity: str, stored: bytes) -> None:
         house_e8={Side.BUY: kept.house_bid_e8, Side.SELL: kept.house_ask_e8},
         collar=kept.collar,
         sequences=kept.sequences,
+        series=kept.series,
     )
     _rest(book, kept.bids)
     _rest(book, kept.asks)

@@ -1,23 +1,29 @@
-"""From the events of markets to rows: terms, the newest quote, trades, resting orders."""
+"""From the events of markets to rows: terms, quotes, trades, candles, resting orders."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from read_models.markets.table import (
+    CANDLES,
     MARKETS,
+    MINUTE,
     QUOTE,
     RESTING,
     TABLES,
     TERMS,
     TRADES,
     Trade,
+    candles_key,
+    day_key,
+    hour_of,
     rank_of,
 )
 from runtime.projection import TableSpec
 from runtime.table import Change, Delete, Merge, Put
 from schemas.accounts import Reason
+from schemas.candles import HOUR_MS, Candle
 from schemas.codec import Codec, Message, encode
 from schemas.envelope import Recorded
 from schemas.markets import (
@@ -57,7 +63,10 @@ class MarketsProjection:
     concerns = CONCERNS
 
     def project(self, event: Message, recorded: Recorded) -> Sequence[Change]:  # noqa: PLR0911  # one line per event
-        """One row; a trade has a second where its maker keeps resting."""
+        """One row; a trade has its own, that of its minute, and one of a maker that rests on.
+
+        The first price of a minute closes candles: five rows more.
+        """
         match event:
             case MarketListed():
                 return (_terms(event, recorded, is_open=event.is_open),)
@@ -66,9 +75,10 @@ class MarketsProjection:
             case MarketResumed():
                 return (_terms(event, recorded, is_open=True),)
             case QuoteUpdated():
-                return (_quote(event, recorded),)
+                return (_quote(event, recorded), *_closed(event))
             case TradeExecuted():
-                return (_trade(event, recorded), *_maker(event))
+                minute = _minute(event)
+                return (_trade(event, recorded), *_maker(event), *minute, *_closed(event))
             case OrderRested():
                 return (_rested(event),)
             case OrderReplaced():
@@ -105,7 +115,8 @@ def _quote(event: QuoteUpdated, recorded: Recorded) -> Put:
         "version": recorded.entity_version,
         "time_ms": recorded.cause.time_ms,
     }
-    return Put(MARKETS.name, row)
+    minute = {} if event.minute is None else {MINUTE: encode(event.minute).decode()}
+    return Put(MARKETS.name, row | minute)
 
 
 def _trade(event: TradeExecuted, recorded: Recorded) -> Put:
@@ -123,6 +134,35 @@ def _trade(event: TradeExecuted, recorded: Recorded) -> Put:
         "time_ms": recorded.cause.time_ms,
     }
     return Put(TRADES.name, row)
+
+
+def _minute(event: TradeExecuted) -> tuple[Merge, ...]:
+    if event.minute is None:
+        return ()
+    key = day_key(event.symbol, event.series)
+    row: dict[str, str] = {MINUTE: encode(event.minute).decode()}
+    row |= {hour_of(each): encode(each).decode() for each in _hours(event)}
+    return (Merge(MARKETS.name, key, row),)
+
+
+def _closed(event: TradeExecuted | QuoteUpdated) -> Iterator[Change]:
+    """The candles up to the minute before, which is the first of them."""
+    for candle in event.closed:
+        row = {
+            "series": candles_key(event.symbol, event.series, candle.interval_ms),
+            "start_ms": candle.start_ms,
+            "candle": encode(candle).decode(),
+            "minute_ms": event.closed[0].start_ms,
+        }
+        yield Put(CANDLES.name, row)
+    if isinstance(event, QuoteUpdated):
+        for hour in _hours(event):
+            row = {hour_of(hour): encode(hour).decode()}
+            yield Merge(MARKETS.name, day_key(event.symbol, event.series), row)
+
+
+def _hours(event: TradeExecuted | QuoteUpdated) -> list[Candle]:
+    return [each for each in event.closed if each.interval_ms == HOUR_MS]
 
 
 def _maker(event: TradeExecuted) -> tuple[Merge, ...]:

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from read_models.markets.candles import NOTHING, Day, candles, day, days
 from read_models.markets.depth import Level, levels
 from read_models.markets.descriptions import DESCRIPTIONS, Description
 from read_models.markets.projection import CONCERNS
@@ -16,8 +17,10 @@ from schemas.markets import Quote, Rules
 
 __all__ = (
     "CONCERNS",
+    "NOTHING",
     "TABLES",
     "Asset",
+    "Day",
     "Description",
     "Level",
     "Market",
@@ -26,6 +29,9 @@ __all__ = (
     "TradeRow",
     "TradesPage",
     "asset",
+    "candles",
+    "day",
+    "days",
     "levels",
     "list_assets",
     "list_markets",

@@ -114,7 +114,9 @@ def _statuses(*found: int) -> frozenset[int]:
 INVALID = _statuses(422)
 BROKEN = _statuses(400, 422)
 """Not valid, or, as NaN and half a surrogate pair, not even JSON."""
-STRICT = frozenset({"limit", "offset", "depth", "status", "order_type", "active_only"})
+STRICT = frozenset({"limit", "offset", "depth", "status", "order_type", "active_only"}) | {
+    *("interval", "source", "from", "to"),
+}
 ANY_VISIBLE = "client_order_id"
 NOT_FOUND = _statuses(404, 422)
 

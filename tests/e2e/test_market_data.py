@@ -1,9 +1,9 @@
-"""What everybody sees of the markets: rules, trades, the book, without a token."""
+"""What everybody sees of the markets: rules, trades, candles, the book, without a token."""
 
 from decimal import Decimal
 from typing import Any
 
-from traders import Gateways, Json, Trader, check_problem, until
+from traders import Gateways, Json, Trader, check_problem, total, until
 
 from runtime.devstack.background import Stack
 
@@ -89,6 +89,74 @@ async def test_trades_come_in_pages(stack: Stack) -> None:
         assert listed == whole
 
 
+async def test_candles_and_the_day_add_up_to_the_trades(stack: Stack) -> None:
+    async with Gateways.of(stack) as gateways:
+        trader = await funded(gateways)
+        order = await trader.order(asset_id="XRP", quantity="12.5")
+        assert order["status"] == "FILLED"
+        found: Json = {}
+
+        async def agree() -> bool:
+            page = await told(gateways, "/markets/XRP-USD/trades", limit=100)
+            assert page["next_cursor"] is None
+            found["quantity"] = total([each["quantity"] for each in page["data"]])
+            found["notional"] = total([each["notional"] for each in page["data"]])
+            found["prices"] = [Decimal(each["price"]) for each in page["data"]]
+            sums = {await volume(gateways, interval) for interval in ("1m", "5m", "1h", "1d")}
+            return found["quantity"] > 0 and sums == {found["quantity"]}
+
+        await until(agree, limit_s=10)
+        page = await told(gateways, "/markets/XRP-USD/candles", interval="1d", through=1)
+        assert (page["symbol"], page["interval"], page["source"]) == ("XRP-USD", "1d", "trades")
+        assert sum(each["count"] for each in page["data"]) == len(found["prices"])
+        assert max(Decimal(each["high"]) for each in page["data"]) == max(found["prices"])
+        assert min(Decimal(each["low"]) for each in page["data"]) == min(found["prices"])
+        assert Decimal(page["data"][-1]["close"]) == found["prices"][0]
+        assert not page["data"][-1]["complete"]
+        day = (await told(gateways, "/markets/XRP-USD"))["data"]["last_24h"]
+        assert Decimal(day["volume"]) == found["quantity"]
+        assert Decimal(day["notional"]) == found["notional"]
+        asset = (await told(gateways, "/inventory/assets/XRP"))["data"]
+        assert Decimal(asset["total_volume_24h"]) == found["notional"]
+
+
+async def volume(gateways: Gateways, interval: str) -> Decimal:
+    """What the candles of the last two days say was traded."""
+    page = await told(gateways, "/markets/XRP-USD/candles", interval=interval, limit=1_000)
+    return total([each["volume"] for each in page["data"]])
+
+
+async def test_a_feeds_candles_and_the_day_hold_its_last_price(stack: Stack) -> None:
+    async with Gateways.of(stack) as gateways:
+        for symbol, asset_id in (("BTC-USD", "BTC"), ("ETH-USD", "ETH")):
+            candles = (
+                await told(gateways, f"/markets/{symbol}/candles", source="feed", interval="1d")
+            )["data"]
+            lows, highs = ([Decimal(e[side]) for e in candles] for side in ("low", "high"))
+            market = (await told(gateways, f"/markets/{symbol}"))["data"]
+            day = {name: Decimal(each) for name, each in market["last_24h"].items()}
+            assert day["low"] <= day["last"] <= day["high"]
+            assert day["last"] - day["open"] == day["change"]
+            assert min(lows) >= day["low"]
+            assert max(highs) <= day["high"]
+            asset = (await told(gateways, f"/inventory/assets/{asset_id}"))["data"]
+            assert Decimal(asset["low_24h"]) <= Decimal(asset["high_24h"])
+            assert Decimal(asset["price_change_24h"]) <= day["high"] - day["low"]
+            assert isinstance(asset["price_change_percentage_24h"], float)
+
+
+async def test_candles_are_those_of_the_time_asked_for(stack: Stack) -> None:
+    async with Gateways.of(stack) as gateways:
+        path = "/markets/ETH-USD/candles"
+        newest = (await told(gateways, path, source="feed", limit=1))["data"]
+        assert len(newest) == 1
+        begun = newest[0]["time"]
+        since = (await told(gateways, path, **{"source": "feed", "from": begun}))["data"]
+        assert since[0]["time"] == begun
+        past = {"source": "feed", "from": "2020-01-01T00:00:00Z", "to": "2020-02-01T00:00:00Z"}
+        assert (await told(gateways, path, **past))["data"] == []
+
+
 async def test_a_resting_order_is_in_the_book_until_it_is_canceled(stack: Stack) -> None:
     async with Gateways.of(stack) as gateways:
         trader = await funded(gateways)
@@ -137,10 +205,14 @@ async def test_the_book_shows_the_house_and_is_sorted(stack: Stack) -> None:
 
 async def test_what_cannot_be_asked_is_a_problem(stack: Stack) -> None:
     async with Gateways.of(stack) as gateways:
-        for tail in ("", "/trades", "/book"):
+        for tail in ("", "/trades", "/book", "/candles"):
             await refused(gateways, f"/markets/NOPE-USD{tail}", "not-found", 404)
             await refused(gateways, f"/markets/b_c{tail}", "validation-failed", 422)
-        for query in ("trades?limit=0", "trades?limit=101", "trades?cursor=x", "book?depth=101"):
+        for query in (
+            *("trades?limit=0", "trades?limit=101", "trades?cursor=x", "book?depth=101"),
+            *("candles?interval=2m", "candles?source=x", "candles?limit=1001", "candles?from=x"),
+            "candles?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z",
+        ):
             await refused(gateways, f"/markets/BTC-USD/{query}", "validation-failed", 422)
 
 

@@ -1,11 +1,12 @@
-"""Trades and books as rows, against what the real decider did and holds."""
+"""Trades, candles and books as rows, against what the real decider did and holds."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from consumers.markets.context import MarketsContext
 from consumers.markets.state import Markets
@@ -15,6 +16,7 @@ from read_models.markets.projection import PROJECTION
 from read_models.markets.table import RESTING, TRADES, Trade
 from runtime.memory_table import MemoryTable
 from schemas.accounts import OrderType, Side, TimeInForce
+from schemas.candles import Candle
 from schemas.codec import Message
 from schemas.envelope import Cause, Recorded
 from schemas.markets import (
@@ -23,6 +25,7 @@ from schemas.markets import (
     OrderEnded,
     OrderRested,
     Quote,
+    QuoteUpdated,
     ReplaceRestingOrder,
     Rules,
     SubmitOrder,
@@ -52,7 +55,10 @@ REPLACES = st.tuples(st.just("replace"), st.integers(0, 99), PRICES, QUANTITIES)
 CANCELS = st.tuples(st.just("cancel"), st.integers(0, 99))
 QUOTES = st.tuples(st.just("quote"), PRICES, st.integers(0, 3), st.sampled_from(["a", "b"]))
 PAUSES = st.tuples(st.just("pause"), st.sampled_from([1, 900, 20_000, 61_000, 400_000, 4_000_000]))
-HISTORIES = st.lists(st.one_of(ORDERS, ORDERS, ORDERS, REPLACES, CANCELS, QUOTES, PAUSES))
+HISTORIES = st.lists(
+    st.one_of(ORDERS, ORDERS, ORDERS, REPLACES, CANCELS, QUOTES, QUOTES, PAUSES, PAUSES),
+    max_size=60,
+)
 
 
 @dataclass
@@ -272,3 +278,109 @@ async def test_a_level_beyond_the_bound_is_left_out() -> None:
             table.apply(change)
     found = await queries.levels(table, SYMBOL, Side.SELL, depth=5)
     assert found == (Level(E8, 2, 2),)
+
+
+SERIES = ["trades", "feed:a", "feed:b"]
+INTERVALS_MS = [60_000, 300_000, 3_600_000, 86_400_000]
+
+
+class Price(NamedTuple):
+    """What was traded, or what a feed said."""
+
+    time_ms: int
+    price_e8: int
+    quantity_e8: int = 0
+    notional_e8: int = 0
+
+
+def prices(market: Market, series: str) -> list[Price]:
+    """All prices of a series; of a feed that no longer quotes, without its last minute."""
+    found: list[Price] = []
+    newest = "trades"
+    for event, time_ms, _ in market.events:
+        match event:
+            case TradeExecuted() if series == "trades":
+                traded = (event.price_e8, event.quantity_e8, event.notional_e8)
+                found.append(Price(time_ms, *traded))
+            case QuoteUpdated():
+                newest = f"feed:{event.quote.feed_id}"
+                if series == newest:
+                    found.append(Price(time_ms, event.quote.last_e8))
+            case _:
+                pass
+    if series in ("trades", newest):
+        return found
+    return [each for each in found if each.time_ms // 60_000 < found[-1].time_ms // 60_000]
+
+
+def drawn(prices: list[Price], interval_ms: int) -> list[Candle]:
+    """The candles of these prices, by the definition."""
+    found: defaultdict[int, list[Price]] = defaultdict(list)
+    for each in prices:
+        found[each.time_ms // interval_ms * interval_ms].append(each)
+    return [
+        Candle(
+            interval_ms=interval_ms,
+            start_ms=start_ms,
+            open_e8=told[0].price_e8,
+            high_e8=max(each.price_e8 for each in told),
+            low_e8=min(each.price_e8 for each in told),
+            close_e8=told[-1].price_e8,
+            quantity_e8=sum(each.quantity_e8 for each in told),
+            notional_e8=sum(each.notional_e8 for each in told),
+            count=len(told),
+        )
+        for start_ms, told in sorted(found.items())
+    ]
+
+
+async def shown(market: Market, series: str, interval_ms: int, **asked: int) -> list[Candle]:
+    question = {"from_ms": 0, "until_ms": 2 * START_MS, "limit": 1_000} | asked
+    found = await queries.candles(market.table, SYMBOL, series, interval_ms=interval_ms, **question)
+    return list(found)
+
+
+@given(HISTORIES)
+async def test_candles_are_those_of_all_prices(history: list[Any]) -> None:
+    market = lived(history)
+    for series in SERIES:
+        for interval_ms in INTERVALS_MS:
+            expected = drawn(prices(market, series), interval_ms)
+            assert await shown(market, series, interval_ms) == expected
+
+
+@given(HISTORIES, st.sampled_from(INTERVALS_MS), st.integers(0, 200), st.integers(0, 200))
+async def test_candles_are_the_newest_of_the_time_asked_for(
+    history: list[Any], interval_ms: int, begin: int, minutes: int
+) -> None:
+    market = lived(history)
+    from_ms = START_MS + begin * 60_000
+    until_ms = from_ms + minutes * 60_000
+    candles = drawn(prices(market, "trades"), interval_ms)
+    expected = [each for each in candles if from_ms <= each.start_ms <= until_ms]
+    for limit in (1, 3):
+        found = await shown(
+            market, "trades", interval_ms, from_ms=from_ms, until_ms=until_ms, limit=limit
+        )
+        assert found == expected[-limit:]
+
+
+@given(HISTORIES, st.integers(0, 90_000_000))
+async def test_a_day_is_what_its_hours_saw(history: list[Any], later_ms: int) -> None:
+    market = lived(history)
+    since_ms = market.now_ms + later_ms - 86_400_000
+    first_ms = -(-since_ms // 3_600_000) * 3_600_000  # of the first hour that begins in the day
+    feeds = [
+        f"feed:{event.quote.feed_id}"
+        for event, *_ in market.events
+        if isinstance(event, QuoteUpdated)
+    ]
+    day = await queries.day(market.table, SYMBOL, since_ms=since_ms)
+    everybody = await queries.days(market.table, since_ms=since_ms)
+    assert everybody.get(SYMBOL, queries.NOTHING) == day
+    for series, found in (("trades", day.trades), (feeds[-1] if feeds else "", day.prices)):
+        told = [each for each in prices(market, series) if series and each.time_ms >= first_ms]
+        expected = drawn(told, 2 * START_MS)
+        assert (found is None) == (not expected)
+        for each in expected:
+            assert found == replace(each, start_ms=found.start_ms, interval_ms=found.interval_ms)
