@@ -24,6 +24,7 @@ _DEPTH_DEFAULT: Final = 20
 _DEPTH_MAX: Final = 100
 _CANDLES_DEFAULT: Final = 300
 _CANDLES_MAX: Final = 1_000
+_FOREVER_MS: Final = 10**15
 _INTERVALS_MS: Final[Mapping[Interval, int]] = {
     Interval.MINUTE: MINUTE_MS,
     Interval.FIVE_MINUTES: 5 * MINUTE_MS,
@@ -45,8 +46,8 @@ async def read_markets(request: Request) -> Response:
 async def read_market(request: Request) -> Response:
     """GET /markets/{symbol}."""
     services = services_of(request)
-    since_ms = services.publisher.clock.now_ms() - DAY_MS
     found = await _market(request)
+    since_ms = services.publisher.clock.now_ms() - DAY_MS
     day = await markets.day(services.table, found.symbol, since_ms=since_ms)
     return answer({"data": _market_view(found, day)})
 
@@ -66,9 +67,8 @@ async def read_candles(request: Request) -> Response:
     limit = whole(request, "limit", _CANDLES_DEFAULT, low=1, high=_CANDLES_MAX)
     interval = word(request, "interval", Interval) or Interval.MINUTE
     source = word(request, "source", Source) or Source.TRADES
+    from_ms, until_ms = _asked_time(request)
     services = services_of(request)
-    now_ms = services.publisher.clock.now_ms()
-    from_ms, until_ms = _asked_time(request, now_ms)
     found = await _market(request)
     series = _series(found, source)
     drawn: Sequence[Candle] = ()
@@ -82,6 +82,7 @@ async def read_candles(request: Request) -> Response:
             until_ms=until_ms,
             limit=limit,
         )
+    now_ms = services.publisher.clock.now_ms()
     body = {
         "symbol": found.symbol,
         "interval": str(interval),
@@ -91,9 +92,11 @@ async def read_candles(request: Request) -> Response:
     return answer(body)
 
 
-def _asked_time(request: Request, now_ms: int) -> tuple[int, int]:
-    from_ms, to_ms = time_ms(request, "from") or 0, time_ms(request, "to")
-    until_ms = max(now_ms, from_ms) if to_ms is None else to_ms
+def _asked_time(request: Request) -> tuple[int, int]:
+    """Both ends included, where nothing is asked for open."""
+    from_ms, until_ms = time_ms(request, "from"), time_ms(request, "to")
+    from_ms = 0 if from_ms is None else from_ms
+    until_ms = _FOREVER_MS if until_ms is None else until_ms
     if until_ms < from_ms:
         raise invalid("to", "has to be after from")
     return from_ms, until_ms
@@ -113,7 +116,7 @@ async def read_book(request: Request) -> Response:
     now_ms = services.publisher.clock.now_ms()
     bids, asks = [
         list(
-            _level_views(
+            level_views(
                 await markets.levels(services.table, found.symbol, side, depth=depth),
                 house_level(found, side, now_ms=now_ms),
                 side,
@@ -228,7 +231,7 @@ def _trade_view(row: TradeRow) -> dict[str, Any]:
     }
 
 
-def _level_views(
+def level_views(
     levels: Sequence[Level], house: Level | None, side: Side
 ) -> Iterator[dict[str, Any]]:
     """Levels best first, the house's behind the orders at its price."""
