@@ -15,6 +15,7 @@ from read_models.markets.depth import ORDERS_MAX, Level
 from read_models.markets.projection import PROJECTION
 from read_models.markets.table import RESTING, TRADES, Trade
 from runtime.memory_table import MemoryTable
+from runtime.table import Put, Row
 from schemas.accounts import OrderType, Side, TimeInForce
 from schemas.candles import Candle
 from schemas.codec import Message
@@ -23,6 +24,7 @@ from schemas.markets import (
     CancelRestingOrder,
     ListMarket,
     OrderEnded,
+    OrderReplaced,
     OrderRested,
     Quote,
     QuoteUpdated,
@@ -40,16 +42,16 @@ SYMBOL = "BTC-USD"
 RULES = Rules(tick_e8=E8, lot_e8=E8, min_notional_e8=E8, stale_after_ms=5_000)
 START_MS = 1_700_000_000_000
 
-PRICES = st.integers(95, 105)
+PRICES = st.integers(99, 101)
 QUANTITIES = st.integers(1, 5)
 ORDERS = st.tuples(
     st.just("order"),
     st.sampled_from(Side),
     PRICES,
     QUANTITIES,
-    st.sampled_from(TimeInForce),
-    st.sampled_from(["alice", "bob"]),
-    st.booleans(),
+    st.sampled_from([*TimeInForce, *[TimeInForce.GTC] * 5]),
+    st.sampled_from(["alice", "bob", "carol"]),
+    st.sampled_from([False, False, False, True]),
 )
 REPLACES = st.tuples(st.just("replace"), st.integers(0, 99), PRICES, QUANTITIES)
 CANCELS = st.tuples(st.just("cancel"), st.integers(0, 99))
@@ -247,6 +249,27 @@ async def test_an_order_that_never_rested_costs_no_row() -> None:
     assert PROJECTION.project(event, recorded) == ()
 
 
+async def test_an_order_that_lost_its_priority_is_out_of_the_book_until_it_rests_anew() -> None:
+    market = Market()
+    market.open()
+    market.submit(Side.BUY, 99, 2)
+    order = market.resting(0)
+    event = OrderReplaced(
+        symbol=SYMBOL,
+        account_id=order.account_id,
+        order_id=order.order_id,
+        quantity_e8=3 * E8,
+        leaves_e8=3 * E8,
+        price_e8=98 * E8,
+        keeps_priority=False,
+    )
+    cause = Cause("markets.commands", 0, 1, START_MS, "c1")
+    recorded = Recorded(MARKETS_JOURNAL, 0, 99, 1, event.TYPE, SYMBOL, 1, cause)
+    for change in PROJECTION.project(event, recorded):
+        market.table.apply(change)
+    assert await queries.levels(market.table, SYMBOL, Side.BUY, depth=2) == ()
+
+
 async def test_levels_are_limited_by_depth_and_never_cut() -> None:
     market = Market()
     market.open()
@@ -363,6 +386,52 @@ async def test_candles_are_the_newest_of_the_time_asked_for(
             market, "trades", interval_ms, from_ms=from_ms, until_ms=until_ms, limit=limit
         )
         assert found == expected[-limit:]
+
+
+async def test_the_trades_of_a_sweep_are_all_in_its_candle() -> None:
+    market = Market()
+    market.open()
+    for price in (100, 101, 102):
+        market.submit(Side.SELL, price, 1)
+    market.submit(Side.BUY, 102, 3, account_id="bob")
+    (candle,) = await shown(market, "trades", 60_000)
+    assert (candle.count, candle.quantity_e8) == (3, 3 * E8)
+    assert (candle.open_e8, candle.high_e8, candle.close_e8) == (100 * E8, 102 * E8, 102 * E8)
+
+
+async def test_a_minute_that_ends_while_candles_are_read_is_counted_once() -> None:
+    market = Market()
+    market.open()
+    market.quote(100)
+    market.now_ms += 60_000
+    market.quote(101)
+
+    class Passing(MemoryTable):
+        """A minute ends between the two requests of a read."""
+
+        async def get(self, table: str, key: Row) -> Row | None:
+            row = await super().get(table, key)
+            market.now_ms += 60_000
+            market.quote(102)
+            return row
+
+    passing = Passing(PROJECTION.tables)
+    for name in (each.name for each in PROJECTION.tables):
+        for row in market.table.rows(name).values():
+            passing.apply(Put(name, row))
+    market.table = passing
+    (candle,) = await shown(market, "feed:a", 3_600_000)
+    assert (candle.count, candle.close_e8) == (2, 101 * E8)
+
+
+async def test_an_hour_that_began_before_the_day_is_not_in_it_minute_or_not() -> None:
+    hour_ms = 3_600_000
+    market = Market(now_ms=START_MS // hour_ms * hour_ms + hour_ms // 2)
+    market.open()
+    begun_ms = market.now_ms // hour_ms * hour_ms
+    market.quote(100)
+    assert (await queries.day(market.table, SYMBOL, since_ms=begun_ms)).prices is not None
+    assert (await queries.day(market.table, SYMBOL, since_ms=begun_ms + 1)).prices is None
 
 
 @given(HISTORIES, st.integers(0, 90_000_000))
