@@ -6,7 +6,7 @@ never reads before it writes, and candles cost a few rows a minute, however many
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -18,6 +18,8 @@ from schemas.envelope import Cause
 from schemas.markets import QuoteUpdated, TradeExecuted
 
 Priced = TradeExecuted | QuoteUpdated
+_PRICED: Final = (TradeExecuted, QuoteUpdated)
+"""Twice as fast to ask for as the union, and most events are neither."""
 
 
 class Step(NamedTuple):
@@ -29,21 +31,20 @@ class Step(NamedTuple):
 
 def drawn(state: Markets, events: Sequence[Message], cause: Cause) -> Sequence[Message]:
     """The events, with candles in those that have a price."""
-    if not any(isinstance(each, Priced) for each in events):
-        return events
-    running: dict[tuple[str, str], Series | None] = {}
-    return [_drawn(state, each, cause, running) for each in events]
+    running: dict[tuple[str, str], Series] = {}
+    return [
+        _drawn(state, each, cause, running) if isinstance(each, _PRICED) else each
+        for each in events
+    ]
 
 
 def _drawn(
-    state: Markets, event: Message, cause: Cause, running: dict[tuple[str, str], Series | None]
+    state: Markets, event: Priced, cause: Cause, running: dict[tuple[str, str], Series]
 ) -> Message:
-    if not isinstance(event, Priced):
-        return event
-    key = (event.symbol, event.series)
-    before = running[key] if key in running else state.book(event.symbol).series.get(event.series)
+    symbol, series = event.symbol, event.series
+    before = running.get((symbol, series)) or state.books[symbol].series.get(series)
     after = stepped(before, _point(event, cause.time_ms))
-    running[key] = after.series
+    running[symbol, series] = after.series
     return replace(event, minute=after.series.minute, closed=after.closed)
 
 
