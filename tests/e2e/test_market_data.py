@@ -7,6 +7,9 @@ from traders import Gateways, Json, Trader, check_problem, total, until
 
 from runtime.devstack.background import Stack
 
+WAIT_S = 30
+"""Read models of markets come last on a busy machine."""
+
 
 async def told(gateways: Gateways, path: str, *, through: int = 0, **parameters: Any) -> Json:
     """What somebody without a token is told."""
@@ -21,10 +24,26 @@ async def funded(gateways: Gateways) -> Trader:
     return trader
 
 
+async def until_quoted(gateways: Gateways, symbol: str) -> None:
+    """Wait for the market's first candle."""
+
+    async def has_candles() -> bool:
+        answer = await gateways.send("GET", f"/markets/{symbol}/candles?source=feed")
+        return answer.status_code == 200 and bool(answer.json()["data"])
+
+    await until(has_candles, limit_s=WAIT_S)
+
+
 async def test_markets_are_listed_with_their_rules_and_quotes(stack: Stack) -> None:
     async with Gateways.of(stack) as gateways:
-        listed = await told(gateways, "/markets")
-        assert listed["total_count"] == len(listed["data"]) >= 5
+        listed: Json = {}
+
+        async def are_quoted() -> bool:
+            listed.update(await told(gateways, "/markets"))
+            return sum(each["quote"] is not None for each in listed["data"]) >= 5
+
+        await until(are_quoted, limit_s=WAIT_S)
+        assert listed["total_count"] == len(listed["data"])
         by_symbol = {each["symbol"]: each for each in listed["data"]}
         assert list(by_symbol) == sorted(by_symbol)
         bitcoin = by_symbol["BTC-USD"]
@@ -56,7 +75,7 @@ async def test_a_trade_is_in_the_list_of_its_market(stack: Stack) -> None:
             page = await told(gateways, "/markets/SOL-USD/trades", limit=5)
             return any(each["quantity"] == "0.777" for each in page["data"])
 
-        await until(is_listed, limit_s=10)
+        await until(is_listed, limit_s=WAIT_S)
         page = await told(gateways, "/markets/SOL-USD/trades", through=1)
         trade = next(each for each in page["data"] if each["quantity"] == "0.777")
         assert trade["price"] == order["average_price"]
@@ -74,7 +93,7 @@ async def test_trades_come_in_pages(stack: Stack) -> None:
         async def are_listed() -> bool:
             return len((await told(gateways, "/markets/DOGE-USD/trades"))["data"]) >= 3
 
-        await until(are_listed, limit_s=10)
+        await until(are_listed, limit_s=WAIT_S)
         whole = (await told(gateways, "/markets/DOGE-USD/trades", limit=100))["data"]
         listed: list[Json] = []
         page = await told(gateways, "/markets/DOGE-USD/trades", limit=1)
@@ -105,7 +124,7 @@ async def test_candles_and_the_day_add_up_to_the_trades(stack: Stack) -> None:
             sums = {await volume(gateways, interval) for interval in ("1m", "5m", "1h", "1d")}
             return found["quantity"] > 0 and sums == {found["quantity"]}
 
-        await until(agree, limit_s=10)
+        await until(agree, limit_s=WAIT_S)
         page = await told(gateways, "/markets/XRP-USD/candles", interval="1d", through=1)
         assert (page["symbol"], page["interval"], page["source"]) == ("XRP-USD", "1d", "trades")
         assert sum(each["count"] for each in page["data"]) == len(found["prices"])
@@ -129,6 +148,7 @@ async def volume(gateways: Gateways, interval: str) -> Decimal:
 async def test_a_feeds_candles_and_the_day_hold_its_last_price(stack: Stack) -> None:
     async with Gateways.of(stack) as gateways:
         for symbol, asset_id in (("BTC-USD", "BTC"), ("ETH-USD", "ETH")):
+            await until_quoted(gateways, symbol)
             candles = (
                 await told(gateways, f"/markets/{symbol}/candles", source="feed", interval="1d")
             )["data"]
@@ -148,6 +168,7 @@ async def test_a_feeds_candles_and_the_day_hold_its_last_price(stack: Stack) -> 
 async def test_candles_are_those_of_the_time_asked_for(stack: Stack) -> None:
     async with Gateways.of(stack) as gateways:
         path = "/markets/ETH-USD/candles"
+        await until_quoted(gateways, "ETH-USD")
         newest = (await told(gateways, path, source="feed", limit=1))["data"]
         assert len(newest) == 1
         begun = newest[0]["time"]
@@ -179,11 +200,11 @@ async def test_a_resting_order_is_in_the_book_until_it_is_canceled(stack: Stack)
         async def rests_none() -> bool:
             return await level() is None
 
-        await until(rest_both, limit_s=10)
+        await until(rest_both, limit_s=WAIT_S)
         await trader.ask("DELETE", f"/orders/{first['order_id']}")
-        await until(rests_one, limit_s=10)
+        await until(rests_one, limit_s=WAIT_S)
         await trader.ask("DELETE", "/orders")
-        await until(rests_none, limit_s=10)
+        await until(rests_none, limit_s=WAIT_S)
 
 
 async def test_the_book_shows_the_house_and_is_sorted(stack: Stack) -> None:
@@ -194,7 +215,7 @@ async def test_the_book_shows_the_house_and_is_sorted(stack: Stack) -> None:
             book.update((await told(gateways, "/markets/ETH-USD/book"))["data"])
             return all(any(e["house"] for e in book[side]) for side in ("bids", "asks"))
 
-        await until(has_both_sides, limit_s=10)
+        await until(has_both_sides, limit_s=WAIT_S)
         bids, asks = ([Decimal(e["price"]) for e in book[side]] for side in ("bids", "asks"))
         assert bids == sorted(bids, reverse=True)
         assert asks == sorted(asks)
