@@ -13,6 +13,7 @@ from schemas.money import E8, format_e8
 ACCOUNT_VERSION: Final = "X-Account-Version"
 _ENCODER: Final = msgspec.json.Encoder()
 _CENTS_E8: Final = E8 // 100
+_HUNDREDTHS: Final = 10_000
 
 
 def answer(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -44,3 +45,8 @@ def optional_e8(value_e8: int | None) -> str | None:
 def as_float(value_e8: int) -> float:
     """The nearest float, only where the contract says float."""
     return float(Decimal(value_e8) / E8)
+
+
+def change_percentage(before_e8: int, after_e8: int) -> float:
+    """By how much a price changed, in percent with two decimals."""
+    return round((after_e8 - before_e8) * _HUNDREDTHS / before_e8) / 100

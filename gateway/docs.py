@@ -42,6 +42,7 @@ def _whole(low: int, high: int, default: int) -> dict[str, Any]:
 
 
 _ASSET: Final = {"type": "string", "pattern": "^[A-Za-z0-9]{1,10}$"}
+_SYMBOL: Final = {"type": "string", "pattern": "^[A-Za-z0-9]{1,10}-[A-Za-z]{3,5}$"}
 _ORDER_ID: Final = {"type": "string", "pattern": "^[A-Za-z0-9_]{10,50}$"}
 _ORDER_TYPE: Final = {
     "type": "string",
@@ -53,8 +54,12 @@ _STATUS: Final = {
     "enum": ["NEW", "PARTIALLY_FILLED", "FILLED", "CANCELED", "REJECTED", "EXPIRED"],
 }
 _ASSET_IN_PATH: Final = ("asset_id", "path", _ASSET)
-_LIMIT: Final = ("limit", "query", _whole(1, 100, 50))
+_INTERVAL: Final = {"type": "string", "enum": ["1m", "5m", "1h", "1d"], "default": "1m"}
+_SOURCE: Final = {"type": "string", "enum": ["trades", "feed"], "default": "trades"}
+_MOMENT: Final = {"type": "string", "format": "date-time"}
+_SYMBOL_IN_PATH: Final = ("symbol", "path", _SYMBOL)
 _CURSOR: Final = ("cursor", "query", {"type": "string", "pattern": "^[0-9]{1,18}$"})
+_LIMIT: Final = ("limit", "query", _whole(1, 100, 50))
 _OFFSET: Final = ("offset", "query", _whole(0, 100_000, 0))
 _VERSION: Final = ("X-Min-Account-Version", "header", {"type": "integer", "minimum": 0})
 _KEY: Final = ("Idempotency-Key", "header", {"type": "string", "pattern": "^[!-~]{1,64}$"})
@@ -138,6 +143,46 @@ CALLS: Final = (
         "/api/v1/inventory/assets/{asset_id}",
         "Read an asset",
         parameters=(_ASSET_IN_PATH,),
+        is_open=True,
+        refusals=(404,),
+    ),
+    Call("get", "/api/v1/markets", "List markets with their rules and quotes", is_open=True),
+    Call(
+        "get",
+        "/api/v1/markets/{symbol}",
+        "Read a market",
+        parameters=(_SYMBOL_IN_PATH,),
+        is_open=True,
+        refusals=(404,),
+    ),
+    Call(
+        "get",
+        "/api/v1/markets/{symbol}/trades",
+        "List a market's trades, newest first",
+        parameters=(_SYMBOL_IN_PATH, _LIMIT, _CURSOR),
+        is_open=True,
+        refusals=(404,),
+    ),
+    Call(
+        "get",
+        "/api/v1/markets/{symbol}/candles",
+        "List a market's candles, oldest first: the newest of the time asked for",
+        parameters=(
+            _SYMBOL_IN_PATH,
+            ("interval", "query", _INTERVAL),
+            ("source", "query", _SOURCE),
+            ("from", "query", _MOMENT),
+            ("to", "query", _MOMENT),
+            ("limit", "query", _whole(1, 1_000, 300)),
+        ),
+        is_open=True,
+        refusals=(404,),
+    ),
+    Call(
+        "get",
+        "/api/v1/markets/{symbol}/book",
+        "Read a market's order book by price levels",
+        parameters=(_SYMBOL_IN_PATH, ("depth", "query", _whole(1, 100, 20))),
         is_open=True,
         refusals=(404,),
     ),

@@ -11,6 +11,7 @@ from gateway.problems import invalid
 
 _WHOLE: Final = re.compile(r"[0-9]{1,18}")
 _ASSET: Final = re.compile(r"[A-Za-z0-9]{1,10}")
+_SYMBOL: Final = re.compile(r"[A-Za-z0-9]{1,10}-[A-Za-z]{3,5}")
 _ORDER_ID: Final = re.compile(r"[A-Za-z0-9_]{10,50}")
 _TIME_MS_END: Final = 253_402_300_800_000
 """The end of the year 9999."""
@@ -24,6 +25,22 @@ class OrderWord(StrEnum):
     MARKET_SELL = "market_sell"
     LIMIT_BUY = "limit_buy"
     LIMIT_SELL = "limit_sell"
+
+
+class Interval(StrEnum):
+    """How long a candle is."""
+
+    MINUTE = "1m"
+    FIVE_MINUTES = "5m"
+    HOUR = "1h"
+    DAY = "1d"
+
+
+class Source(StrEnum):
+    """Whose prices candles show: those at which was traded, or the feed's last prices."""
+
+    TRADES = "trades"
+    FEED = "feed"
 
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -97,6 +114,14 @@ def asset_parameter(request: Request) -> str | None:
 def asset_in_path(request: Request) -> str:
     """The path's asset_id in upper case."""
     return _asset(request.path_params["asset_id"])
+
+
+def symbol_in_path(request: Request) -> str:
+    """The path's symbol in upper case."""
+    given: str = request.path_params["symbol"]
+    if _SYMBOL.fullmatch(given) is None:
+        raise invalid("symbol", "has to be a market such as BTC-USD")
+    return given.upper()
 
 
 def order_in_path(request: Request) -> str:

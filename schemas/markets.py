@@ -9,10 +9,13 @@ from typing import Annotated, ClassVar, Final
 import msgspec
 
 from schemas.accounts import EndReason, OrderType, Reason, Side, TimeInForce
+from schemas.candles import Candle
 from schemas.codec import Codec, Message
 
 Symbol = Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]{1,10}-[A-Z]{3,5}$")]
 """A market's name; bounded, because every name that was ever used becomes an entity."""
+TRADES: Final = "trades"
+"""The series of the prices at which was traded."""
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -43,6 +46,11 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     time_ms: int = 0
     feed_time_ms: int = 0
     simulated: bool = False
+
+
+def feed_series(feed_id: str) -> str:
+    """The series of a feed's last prices."""
+    return f"feed:{feed_id}"
 
 
 class Party(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -196,11 +204,22 @@ class MarketResumed(Message):
 
 
 class QuoteUpdated(Message):
-    """The house quotes anew."""
+    """The house quotes anew.
+
+    `minute` is the candle of the feed's last prices with this one; `closed` are those that it
+    closed, up to the minute before: the minute itself and each longer interval so far.
+    """
 
     TYPE: ClassVar[str] = "markets.quote-updated.v1"
     symbol: str
     quote: Quote
+    minute: Candle | None = None
+    closed: tuple[Candle, ...] = ()
+
+    @property
+    def series(self) -> str:
+        """Each feed has candles of its own, so that prices of different feeds never mix."""
+        return feed_series(self.quote.feed_id)
 
 
 class CollarMoved(Message):
@@ -214,7 +233,10 @@ class CollarMoved(Message):
 
 
 class TradeExecuted(Message):
-    """Two parties traded; `notional_e8` is rounded down once and both legs use it."""
+    """Two parties traded; `notional_e8` is rounded down once and both legs use it.
+
+    `minute` and `closed` are candles of the market's trades as `QuoteUpdated` has of a feed's.
+    """
 
     TYPE: ClassVar[str] = "markets.trade-executed.v1"
     symbol: str
@@ -225,6 +247,13 @@ class TradeExecuted(Message):
     notional_e8: int
     maker: Party
     taker: Party
+    minute: Candle | None = None
+    closed: tuple[Candle, ...] = ()
+
+    @property
+    def series(self) -> str:
+        """All trades of a market draw one series."""
+        return TRADES
 
 
 class OrderRested(Message):

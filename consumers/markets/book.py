@@ -10,6 +10,7 @@ from sortedcontainers import SortedDict
 
 from consumers.markets.stops import StopOrder, Stops
 from schemas.accounts import Side, TimeInForce
+from schemas.candles import Candle
 from schemas.markets import Quote, Rules
 
 
@@ -122,13 +123,21 @@ class Collar(NamedTuple):
     time_ms: int
 
 
+class Series(msgspec.Struct, frozen=True, gc=False):
+    """Candles of one source: the minute so far, and longer intervals up to the minute before."""
+
+    minute: Candle
+    longer: tuple[Candle, ...] = ()
+
+
 @dataclass(slots=True)
 class Book:
     """A market's whole state; one without rules is only a name that was asked for.
 
     `house_e8` is what the house still offers of the current quote: to buy at its bid (BUY) and
-    to sell at its ask (SELL). `sequences` holds the last sequence of each feed. `last_e8` is the
-    price of the last trade, or what a feed said later.
+    to sell at its ask (SELL). `sequences` holds the last sequence of each feed, `series` the
+    candles of each feed and of the trades. `last_e8` is the price of the last trade, or what a
+    feed said later.
     """
 
     symbol: str
@@ -139,6 +148,7 @@ class Book:
     house_e8: dict[Side, int] = field(default_factory=lambda: {Side.BUY: 0, Side.SELL: 0})
     collar: Collar | None = None
     sequences: dict[str, int] = field(default_factory=dict[str, int])
+    series: dict[str, Series] = field(default_factory=dict[str, Series])
     ladders: dict[Side, Ladder] = field(
         default_factory=lambda: {Side.BUY: Ladder(Side.BUY), Side.SELL: Ladder(Side.SELL)}
     )

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from consumers.markets.candles import drawn
 from consumers.markets.decide import decide
 from consumers.markets.evolve import evolve
 from consumers.markets.outbox import outbox
@@ -40,8 +41,8 @@ class MarketsContext:
         return getattr(event, "symbol", CLOCK)
 
     def decide(self, state: Markets, command: Message, cause: Cause) -> Sequence[Message]:
-        """See `decide.decide`."""
-        return decide(state, command, cause)
+        """See `decide.decide`; what has a price carries candles (`candles.drawn`)."""
+        return drawn(state, decide(state, command, cause), cause)
 
     def evolve(self, state: Markets, event: Message, cause: Cause) -> None:
         """See `evolve.evolve`."""

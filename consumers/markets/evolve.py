@@ -1,6 +1,6 @@
 """What an event changes in a partition of markets."""
 
-from consumers.markets.book import Book, Collar, Resting
+from consumers.markets.book import Book, Collar, Resting, Series
 from consumers.markets.matching import offered_sizes
 from consumers.markets.state import Markets
 from consumers.markets.stops import StopOrder
@@ -36,6 +36,7 @@ def evolve(state: Markets, event: Message, cause: Cause) -> None:
     match event:
         case TradeExecuted():
             _trade(state.book(event.symbol), event)
+            _draw(state.book(event.symbol), event)
         case OrderEnded():
             state.book(event.symbol).remove(event.order_id)
         case OrderRested():
@@ -69,6 +70,7 @@ def _opens(event: MarketHalted | MarketResumed) -> bool:
 def _price(book: Book, event: QuoteUpdated | CollarMoved, cause: Cause) -> None:
     if isinstance(event, QuoteUpdated):
         _quote(book, event)
+        _draw(book, event)
     else:
         book.collar = Collar(event.last_e8, cause.time_ms)
 
@@ -80,6 +82,15 @@ def _quote(book: Book, event: QuoteUpdated) -> None:
     book.last_e8 = event.quote.last_e8
     book.sequences[event.quote.feed_id] = event.quote.sequence
     book.house_e8 = offered_sizes(event.quote, book.rules)
+
+
+def _draw(book: Book, event: TradeExecuted | QuoteUpdated) -> None:
+    """Keep the candles that the event carries; older events carry none."""
+    if event.minute is None:
+        return
+    before = book.series.get(event.series)
+    longer = event.closed[1:] or (() if before is None else before.longer)
+    book.series[event.series] = Series(event.minute, longer)
 
 
 def _resting(event: OrderRested) -> Resting:

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from consumers.markets.book import Book, Collar, Resting
+from consumers.markets.book import Book, Collar, Resting, Series
 from consumers.markets.stops import StopOrder
 from schemas.accounts import Side
 from schemas.markets import Quote, Rules
@@ -47,6 +47,7 @@ class StoredBook(msgspec.Struct, kw_only=True):
     house_ask_e8: int
     collar: Collar | None
     sequences: dict[str, int]
+    series: dict[str, Series]
     bids: list[Resting]
     asks: list[Resting]
     last_e8: int | None
@@ -80,6 +81,7 @@ def dump(state: Markets, entity: str) -> bytes:
             house_ask_e8=book.house_e8[Side.SELL],
             collar=book.collar,
             sequences=book.sequences,
+            series=book.series,
             bids=list(book.ladders[Side.BUY]),
             asks=list(book.ladders[Side.SELL]),
             last_e8=book.last_e8,
@@ -105,6 +107,7 @@ def load(state: Markets, entity: str, stored: bytes) -> None:
         collar=kept.collar,
         sequences=kept.sequences,
         last_e8=kept.last_e8,
+        series=kept.series,
     )
     _rest(book, kept.bids)
     _rest(book, kept.asks)

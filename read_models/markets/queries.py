@@ -6,28 +6,43 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from read_models.markets.candles import NOTHING, Day, candles, day, days
+from read_models.markets.depth import Level, levels
 from read_models.markets.descriptions import DESCRIPTIONS, Description
 from read_models.markets.projection import CONCERNS
-from read_models.markets.table import MARKETS, QUOTE, TABLES, TERMS
-from runtime.table import Readable, Row
+from read_models.markets.table import MARKETS, QUOTE, TABLES, TERMS, TRADES, Trade
+from runtime.table import Beyond, Readable, Row
 from schemas.accounts import CASH
 from schemas.markets import Quote, Rules
 
 __all__ = (
     "CONCERNS",
+    "NOTHING",
     "TABLES",
     "Asset",
+    "Day",
     "Description",
+    "Level",
     "Market",
     "Price",
+    "Trade",
+    "TradeRow",
+    "TradesPage",
     "asset",
+    "candles",
+    "day",
+    "days",
+    "levels",
     "list_assets",
+    "list_markets",
     "market",
     "price_e8",
     "prices",
+    "trades",
 )
 
 _UNRANKED: Final = 1_000_000
+_TRADE: Final = msgspec.json.Decoder(Trade, strict=False)
 
 
 class Price(NamedTuple):
@@ -58,12 +73,31 @@ class Asset:
     market: Market | None
 
 
+class TradeRow(NamedTuple):
+    """A trade, when it happened, and its number: higher is newer, with gaps."""
+
+    trade: Trade
+    time_ms: int
+    number: int
+
+
+class TradesPage(NamedTuple):
+    """Newest first; `next_cursor` asks for the next page, None at the end."""
+
+    rows: tuple[TradeRow, ...]
+    next_cursor: int | None
+
+
 async def list_assets(table: Readable) -> tuple[Asset, ...]:
     """Every asset by its rank, those without one last; two requests."""
+    return tuple(sorted(_assets(await list_markets(table)), key=_rank))
+
+
+async def list_markets(table: Readable) -> tuple[Market, ...]:
+    """Every market that was ever listed, by its symbol; two requests."""
     terms = await table.query(MARKETS.name, {"kind": TERMS})
     quotes = {row["symbol"]: row for row in await table.query(MARKETS.name, {"kind": QUOTE})}
-    traded = (_market(row, quotes.get(row["symbol"])) for row in terms)
-    return tuple(sorted(_assets(traded), key=_rank))
+    return tuple(_market(row, quotes.get(row["symbol"])) for row in terms)
 
 
 async def asset(table: Readable, asset_id: str) -> Asset | None:
@@ -92,6 +126,25 @@ async def prices(table: Readable) -> Mapping[str, Price]:
     """The last price of every asset that was ever quoted; one request."""
     rows = await table.query(MARKETS.name, {"kind": QUOTE})
     return {row["symbol"].removesuffix(f"-{CASH}"): _price(row) for row in rows}
+
+
+async def trades(
+    table: Readable, symbol: str, *, limit: int, cursor: int | None = None
+) -> TradesPage:
+    """Trades before `cursor` (the number of the last one seen), newest first; one request."""
+    rows = await table.query(
+        TRADES.name,
+        {"symbol": symbol},
+        where=None if cursor is None else Beyond("offset", cursor, below=True),
+        newest_first=True,
+        limit=limit + 1,
+    )
+    page = tuple(map(_traded, rows[:limit]))
+    return TradesPage(page, page[-1].number if len(rows) > limit else None)
+
+
+def _traded(row: Row) -> TradeRow:
+    return TradeRow(_TRADE.decode(row["trade"]), row["time_ms"], row["offset"])
 
 
 def _assets(traded: Iterable[Market]) -> list[Asset]:

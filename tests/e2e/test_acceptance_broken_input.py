@@ -61,6 +61,13 @@ BODIES: dict[str, Json] = {
     },
     "patch /orders/{order_id}": {"quantity": "0.002", "price": "1000"},
 }
+EXAMPLES = {
+    "asset_id": "BTC",
+    "order_id": "0" * 32,
+    "command_id": "0" * 32,
+    "symbol": "BTC-USD",
+}
+"""What stands in the places of a path."""
 RAW = {
     "lone": '"\\ud800"',
     "infinite": "1e999",
@@ -115,6 +122,9 @@ def _statuses(*found: int) -> frozenset[int]:
 INVALID = _statuses(422)
 BROKEN = _statuses(400, 422)
 """Not valid, or, as NaN and half a surrogate pair, not even JSON."""
+STRICT = frozenset({"limit", "offset", "depth", "status", "order_type", "active_only"}) | {
+    *("interval", "source", "from", "to"),
+}
 ANY_VISIBLE = "client_order_id"
 NOT_FOUND = _statuses(404, 422)
 
@@ -134,11 +144,12 @@ class Route(NamedTuple):
 
     @property
     def filled(self) -> str:
-        return re.sub(r"\{(asset|order|command)_id\}", _example, self.path)
+        return filled(self.path)
 
 
-def _example(match: re.Match[str]) -> str:
-    return {"asset": "BTC", "order": "0" * 32, "command": "0" * 32}[match[1]]
+def filled(path: str) -> str:
+    """The path with an example in each place."""
+    return re.sub(r"\{(\w+)\}", lambda match: EXAMPLES[match[1]], path)
 
 
 def _routes(document: Json) -> list[Route]:
@@ -194,8 +205,7 @@ def _paths(route: Route) -> Iterator[Case]:
 def _parameters(route: Route) -> Iterator[Case]:
     for name in route.queries:
         for each in QUERIES:
-            strict = name in ("limit", "offset", "status", "order_type", "active_only")
-            statuses = INVALID if strict else None
+            statuses = INVALID if name in STRICT else None
             yield Case(route.method, f"{route.filled}?{name}={each}", statuses)
     if "Idempotency-Key" in route.headers:
         for headers in HEADERS:
@@ -252,10 +262,12 @@ def _unknown(routes: list[Route]) -> Iterator[Case]:
     """Methods that a path has not, and paths that nobody has."""
     known = [(re.compile(re.sub(r"\{\w+\}", "[^/]+", each.path)), each.method) for each in routes]
     for path in sorted({each.path for each in routes}):
-        filled = re.sub(r"\{(asset|order|command)_id\}", _example, path)
         for method in METHODS:
-            if not any(method == each and pattern.fullmatch(filled) for pattern, each in known):
-                yield Case(method, filled, _statuses(405))
+            known_here = any(
+                method == each and pattern.fullmatch(filled(path)) for pattern, each in known
+            )
+            if not known_here:
+                yield Case(method, filled(path), _statuses(405))
     for path in ("/", "/api", "/api/v1", "/api/v2/orders", "/metrics", "/admin", "/.env", "/%00"):
         for method in ("GET", "POST"):
             yield Case(method, path, _statuses(404))

@@ -169,6 +169,16 @@ async def test_any_other_request_id_is_replaced(client: httpx.AsyncClient, given
         "/inventory/assets/B-T-C",
         "/inventory/assets/%00",
         "/inventory/assets/ELEVENCHARS",
+        "/markets/BTC",
+        "/markets/BTC_USD/trades",
+        "/markets/BTC-USD/trades?limit=0",
+        "/markets/BTC-USD/trades?cursor=-1",
+        "/markets/BTC-USD/book?depth=101",
+        "/markets/BTC-USD/candles?interval=2m",
+        "/markets/BTC-USD/candles?source=me",
+        "/markets/BTC-USD/candles?from=yesterday",
+        "/markets/BTC-USD/candles?to=2026-01-01T00:00:00",
+        "/markets/BTC-USD/candles?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z",
     ],
 )
 async def test_parameters_are_strict(client: httpx.AsyncClient, path: str) -> None:
