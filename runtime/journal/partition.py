@@ -148,7 +148,7 @@ class Partition(Generic[S]):
         except PoisonMessage as poison:
             return [self._discard(record, headers, problem=str(poison))]
         shared = entries.cause_headers(headers, record.offset, time_ms)
-        events = self._events(command, incoming, record)
+        events = self._events(command, incoming)
         self._follow_cause(incoming, first=events[0].TYPE)
         return [
             self._record(event, incoming.cause, shared, index) for index, event in enumerate(events)
@@ -160,24 +160,22 @@ class Partition(Generic[S]):
         letter = entries.dead_letter(record, topic=topic, partition=partition, problem=problem)
         self.outbound.dead_letter((dlq_of(topic), partition), letter)
 
-    def _events(self, command: Message, incoming: Incoming, record: Record) -> Sequence[Message]:
+    def _events(self, command: Message, incoming: Incoming) -> Sequence[Message]:
         cause = incoming.cause
-        refusal = (
-            self._refusal(incoming, record) if cause.source is None else self._applied_before(cause)
-        )
+        refusal = self._refusal(incoming) if cause.source is None else self._applied_before(cause)
         if refusal is not None:
             return (refusal,)
         events = self.context.decide(self.state, command, cause)
         return events or (CommandDuplicate(command_id=cause.command_id, first_offset=_NOT_HERE),)
 
-    def _refusal(self, incoming: Incoming, record: Record) -> Message | None:
+    def _refusal(self, incoming: Incoming) -> Message | None:
         cause = incoming.cause
         first = self.remembered.get(cause.command_id, cause.time_ms)
         if first is not None:
             if first.fingerprint == incoming.fingerprint:
                 return CommandDuplicate(command_id=cause.command_id, first_offset=first.offset)
             return CommandRefused(command_id=cause.command_id, reason=KEY_REUSED)
-        if cause.expires_at_ms is not None and record.timestamp_ms > cause.expires_at_ms:
+        if cause.expires_at_ms is not None and cause.time_ms > cause.expires_at_ms:
             return CommandRefused(command_id=cause.command_id, reason=COMMAND_EXPIRED)
         return None
 

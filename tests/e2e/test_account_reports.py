@@ -12,13 +12,6 @@ from runtime.devstack.background import Stack
 from schemas.money import E8, parse_e8
 
 
-async def somebody(gateways: Gateways) -> Trader:
-    """A trader with money."""
-    trader = await gateways.trader()
-    await trader.move("deposit", "1000")
-    return trader
-
-
 async def read(trader: Trader, path: str, *, through: int = 0) -> Json:
     """What is told once the read models are there: what it says counts here, not how soon."""
     answer = await trader.send("GET", path, through=through)
@@ -37,7 +30,7 @@ async def read(trader: Trader, path: str, *, through: int = 0) -> Json:
 
 async def test_an_orders_executions_are_its_fills_oldest_first(stack: Stack) -> None:
     async with Gateways.of(stack) as gateways:
-        trader, other = await somebody(gateways), await somebody(gateways)
+        trader, other = await gateways.funded(), await gateways.funded()
         order = await trader.order(quantity="0.002")
         assert order["status"] == "FILLED"
         path = f"/orders/{order['order_id']}/executions"
@@ -63,7 +56,7 @@ async def test_an_orders_executions_are_its_fills_oldest_first(stack: Stack) -> 
 
 async def test_a_portfolios_profits_are_equity_less_what_was_deposited(stack: Stack) -> None:
     async with Gateways.of(stack) as gateways:
-        trader = await somebody(gateways)
+        trader = await gateways.funded()
         await trader.order(quantity="0.003")
         await trader.order(quantity="0.002", asset_id="BTC")
         await trader.order(quantity="0.001", order_type="market_sell")
@@ -100,7 +93,7 @@ def check_statement(statement: Json) -> Counter[str]:
 
 async def test_a_statement_adds_up_whole_and_cut_at_any_movement(stack: Stack) -> None:
     async with Gateways.of(stack) as gateways:
-        trader = await somebody(gateways)
+        trader = await gateways.funded()
         await trader.order(quantity="0.003")
         await trader.order(quantity="0.002", asset_id="BTC")
         await trader.order(quantity="0.001", order_type="market_sell")
@@ -130,7 +123,7 @@ async def test_a_statement_adds_up_whole_and_cut_at_any_movement(stack: Stack) -
 
 async def test_a_statement_wants_times_in_order(stack: Stack) -> None:
     async with Gateways.of(stack) as gateways:
-        trader = await somebody(gateways)
+        trader = await gateways.funded()
         for query in (
             "from=yesterday",
             "to=2030-01-01",
@@ -145,7 +138,7 @@ async def test_a_statement_wants_times_in_order(stack: Stack) -> None:
 
 async def test_an_order_is_checked_without_being_placed(stack: Stack) -> None:
     async with Gateways.of(stack) as gateways:
-        trader = await somebody(gateways)
+        trader = await gateways.funded()
         body = {"asset_id": "BTC", "order_type": "limit_buy", "quantity": "0.01", "price": "1000"}
         key = {"Idempotency-Key": "perhaps"}
         checked = await trader.ask("POST", "/orders/test", json=body, headers=key)
@@ -191,13 +184,13 @@ async def test_insights_are_given_of_an_empty_portfolio_and_of_one_with_position
 
 async def test_before_the_first_movement_there_is_none(stack: Stack) -> None:
     async with Gateways.of(stack) as gateways:
-        trader = await somebody(gateways)
+        trader = await gateways.funded()
         assert (await read(trader, "/balance/transactions?cursor=0"))["transactions"] == []
 
 
 async def test_an_order_that_never_traded_has_no_executions(stack: Stack) -> None:
     async with Gateways.of(stack) as gateways:
-        trader = await somebody(gateways)
+        trader = await gateways.funded()
         resting = await trader.order(order_type="limit_buy", quantity="0.01", price="1000")
         assert (await read(trader, f"/orders/{resting['order_id']}/executions"))["data"] == []
         await trader.ask("DELETE", f"/orders/{resting['order_id']}")

@@ -16,19 +16,6 @@ FAR: Json = {
 }
 
 
-async def somebody(gateways: Gateways) -> Trader:
-    """A trader with money."""
-    trader = await gateways.trader()
-    await trader.move("deposit", "1000")
-    return trader
-
-
-async def free_and_locked(trader: Trader, *, through: int = 0) -> tuple[str, str]:
-    """The cash, as one gateway tells it."""
-    balance = await trader.read("/balance", through=through)
-    return balance["available"], balance["locked"]
-
-
 async def shown(trader: Trader, order: Json) -> Json:
     """The order as it is by now."""
     return (await trader.read(f"/orders/{order['order_id']}"))["data"]
@@ -41,22 +28,22 @@ async def last_price(trader: Trader) -> Decimal:
 
 async def test_a_stop_waits_with_its_lock_until_it_is_canceled(stack: Stack) -> None:
     async with Gateways.of(stack) as gateways:
-        trader = await somebody(gateways)
+        trader = await gateways.funded()
         placed = await trader.order(**FAR)
         assert (placed["status"], placed["order_type"]) == ("NEW", "limit_buy")
         assert (placed["price"], placed["stop_price"]) == ("31000", "30000")
-        assert await free_and_locked(trader) == ("690", "310")
+        assert await trader.cash() == ("690", "310")
         assert (await trader.read(f"/orders/{placed['order_id']}", through=1))["data"] == placed
         page = await trader.read("/orders?status=NEW")
         assert [each["order_id"] for each in page["data"]] == [placed["order_id"]]
         canceled = (await trader.ask("DELETE", f"/orders/{placed['order_id']}"))["data"]
         assert (canceled["status"], canceled["stop_price"]) == ("CANCELED", "30000")
-        assert await free_and_locked(trader) == ("1000", "0")
+        assert await trader.cash() == ("1000", "0")
 
 
 async def test_a_stop_that_is_reached_already_is_answered_as_new_and_fills(stack: Stack) -> None:
     async with Gateways.of(stack) as gateways:
-        trader = await somebody(gateways)
+        trader = await gateways.funded()
         placed = await trader.order(order_type="market_buy", stop_price="1")
         assert (placed["status"], placed["time_in_force"]) == ("NEW", "GTC")
 
@@ -64,7 +51,7 @@ async def test_a_stop_that_is_reached_already_is_answered_as_new_and_fills(stack
             return (await shown(trader, placed))["status"] == "FILLED"
 
         await until(has_filled, limit_s=15)
-        assert (await free_and_locked(trader))[1] == "0"
+        assert (await trader.cash())[1] == "0"
         sold = await trader.order(order_type="market_sell", stop_price="900000")
         assert sold["status"] == "NEW"
 
@@ -76,7 +63,7 @@ async def test_a_stop_that_is_reached_already_is_answered_as_new_and_fills(stack
 
 async def test_a_moving_price_triggers_the_stops_around_it(stack: Stack) -> None:
     async with Gateways.of(stack) as gateways:
-        trader = await somebody(gateways)
+        trader = await gateways.funded()
         await trader.order(order_type="market_buy")
         price = await last_price(trader)
         step = price / 10_000
@@ -92,7 +79,7 @@ async def test_a_moving_price_triggers_the_stops_around_it(stack: Stack) -> None
 
 async def test_a_stop_that_is_never_reached_ends_on_time(stack: Stack) -> None:
     async with Gateways.of(stack) as gateways:
-        trader = await somebody(gateways)
+        trader = await gateways.funded()
         moment = datetime.now(UTC) + timedelta(seconds=3)
         placed = await trader.order(
             **FAR, time_in_force="GTD", expires_at=f"{moment:%Y-%m-%dT%H:%M:%S}Z"
@@ -103,12 +90,12 @@ async def test_a_stop_that_is_never_reached_ends_on_time(stack: Stack) -> None:
             return (await shown(trader, placed))["status"] == "EXPIRED"
 
         await until(has_ended, limit_s=30)
-        assert await free_and_locked(trader, through=1) == ("1000", "0")
+        assert await trader.cash(through=1) == ("1000", "0")
 
 
 async def test_a_waiting_stop_changes_its_quantity_and_limit(stack: Stack) -> None:
     async with Gateways.of(stack) as gateways:
-        trader = await somebody(gateways)
+        trader = await gateways.funded()
         placed = await trader.order(**FAR)
         path = f"/orders/{placed['order_id']}"
         change = {"quantity": "0.02", "price": "30500"}
@@ -118,12 +105,12 @@ async def test_a_waiting_stop_changes_its_quantity_and_limit(stack: Stack) -> No
             "30500",
             "30000",
         )
-        assert await free_and_locked(trader) == ("390", "610")
+        assert await trader.cash() == ("390", "610")
 
 
 async def test_stops_that_cannot_be_are_refused(stack: Stack) -> None:
     async with Gateways.of(stack) as gateways:
-        trader = await somebody(gateways)
+        trader = await gateways.funded()
         for changes, code in (
             ({"post_only": True}, "invalid-time-in-force"),
             ({"time_in_force": "FOK"}, "invalid-time-in-force"),
@@ -135,4 +122,4 @@ async def test_stops_that_cannot_be_are_refused(stack: Stack) -> None:
             answer = await trader.send("POST", "/orders", json=FAR | changes)
             assert answer.status_code == 422, (changes, answer.text)
             check_problem(answer, code)
-        assert await free_and_locked(trader) == ("1000", "0")
+        assert await trader.cash() == ("1000", "0")

@@ -100,6 +100,12 @@ class Gateways:
         await decided(lambda key: self.send("POST", "/auth/register", json=body, headers=key))
         return await self.signed_in(body["username"], body["password"])
 
+    async def funded(self, amount: str = "1000") -> "Trader":
+        """Somebody new who has so many dollars."""
+        trader = await self.trader()
+        await trader.move("deposit", amount)
+        return trader
+
     async def signed_in(
         self, username: str, password: str = PASSWORD, *, through: int = 0
     ) -> "Trader":
@@ -157,6 +163,11 @@ class Trader:
     async def move(self, verb: str, amount: str, *, through: int = 0) -> Json:
         """Deposit or withdraw."""
         return await self.write(f"/balance/{verb}", {"amount": amount}, through=through)
+
+    async def cash(self, *, through: int = 0) -> tuple[str, str]:
+        """What is free and what is locked, as one gateway tells it."""
+        balance = await self.read("/balance", through=through)
+        return balance["available"], balance["locked"]
 
     async def order(self, *, through: int = 0, **changes: Any) -> Json:
         """Place an order; a market buy of 0.001 ETH unless told otherwise."""

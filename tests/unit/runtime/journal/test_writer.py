@@ -317,6 +317,22 @@ def test_a_command_appended_after_its_time_is_refused(bench: Bench) -> None:  # 
     assert b"command-expired" in (bench.broker.records(JOURNAL)[2].value or b"")
 
 
+def test_a_broker_clock_that_goes_back_decides_no_command_again(bench: Bench) -> None:  # C1, C2
+    partition = Partition(AccountsContext(), 0, bench.broker.partitions.__getitem__)
+    partition.claim()
+    written: list[NewRecord] = []
+    sent = (("a", 1_000, 1_500), ("b", 2_000, 3_000), ("a", 1_200, 1_500))
+    for offset, (command_id, timestamp_ms, expires_at_ms) in enumerate(sent):
+        bench.send(DEPOSIT, command_id, expires_at_ms=expires_at_ms)
+        record = replace(bench.broker.records(INBOX)[offset], timestamp_ms=timestamp_ms)
+        written += partition.decide(record)
+        partition.remembered.forget_before(partition.time_ms)
+    assert [dict(each.headers)["ce_type"] for each in written] == [
+        *(b"accounts.funds-deposited.v1", b"accounts.funds-deposited.v1"),
+        b"journal.command-refused.v1",
+    ]
+
+
 def test_ids_derive_from_the_place_in_the_inbox(bench: Bench) -> None:  # C2
     writer = bench.started()
     for n in range(2):
