@@ -56,7 +56,6 @@ _STATUS: Final = {
 _ASSET_IN_PATH: Final = ("asset_id", "path", _ASSET)
 _INTERVAL: Final = {"type": "string", "enum": ["1m", "5m", "1h", "1d"], "default": "1m"}
 _SOURCE: Final = {"type": "string", "enum": ["trades", "feed"], "default": "trades"}
-_MOMENT: Final = {"type": "string", "format": "date-time"}
 _SYMBOL_IN_PATH: Final = ("symbol", "path", _SYMBOL)
 _CURSOR: Final = ("cursor", "query", {"type": "string", "pattern": "^[0-9]{1,18}$"})
 _LIMIT: Final = ("limit", "query", _whole(1, 100, 50))
@@ -171,8 +170,8 @@ CALLS: Final = (
             _SYMBOL_IN_PATH,
             ("interval", "query", _INTERVAL),
             ("source", "query", _SOURCE),
-            ("from", "query", _MOMENT),
-            ("to", "query", _MOMENT),
+            ("from", "query", _TIME),
+            ("to", "query", _TIME),
             ("limit", "query", _whole(1, 1_000, 300)),
         ),
         is_open=True,

@@ -599,6 +599,19 @@ class TermsSet(Message):
     terms: MarketTerms
 
 
+OrderEvent = (
+    OrderAccepted
+    | OrderRejected
+    | OrderTraded
+    | OrderFilled
+    | OrderCanceled
+    | OrderExpired
+    | ReplaceRequested
+    | OrderReplaced
+    | ReplaceRefused
+)
+"""What carries an order; the orders read model has all of them."""
+
 COMMANDS: Final = Codec(
     DepositFunds,
     WithdrawFunds,

@@ -22,7 +22,6 @@ from simulation.laws import (
     Told,
     check_books,
     check_events,
-    check_expiry,
     check_outcomes,
     check_sources,
     valid_records,
@@ -47,7 +46,6 @@ def judge(system: System) -> Counter[str]:
         inbox = system.broker.records((inbox_of(context), place[1]))
         name = f"{context}/{place[1]}"
         check_sources(name, valid, len(inbox))
-        check_expiry(name, valid, inbox)
         _check_decisions(system, context, place[1], valid)
         for record in valid:
             told.add(context, record)

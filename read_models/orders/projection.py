@@ -10,31 +10,12 @@ from runtime.table import Change, Put, Row
 from schemas.accounts import (
     EVENTS,
     Order,
-    OrderAccepted,
-    OrderCanceled,
-    OrderExpired,
-    OrderFilled,
-    OrderRejected,
-    OrderReplaced,
-    OrderTraded,
-    ReplaceRefused,
-    ReplaceRequested,
+    OrderEvent,
 )
 from schemas.codec import Codec, Message, encode
 from schemas.envelope import Recorded
 from schemas.topics import ACCOUNTS_JOURNAL
 
-OrderEvent = (
-    OrderAccepted
-    | OrderRejected
-    | OrderTraded
-    | OrderFilled
-    | OrderCanceled
-    | OrderExpired
-    | ReplaceRequested
-    | OrderReplaced
-    | ReplaceRefused
-)
 CONCERNS: Final = frozenset(each.TYPE for each in OrderEvent.__args__)
 
 

@@ -11,33 +11,13 @@ from schemas.accounts import (
     EVENTS,
     FundsDeposited,
     FundsWithdrawn,
-    OrderAccepted,
-    OrderCanceled,
-    OrderExpired,
-    OrderFilled,
-    OrderRejected,
-    OrderReplaced,
-    OrderTraded,
-    ReplaceRefused,
-    ReplaceRequested,
+    OrderEvent,
 )
 from schemas.codec import Codec, Message, encode
 from schemas.envelope import Recorded
 from schemas.topics import ACCOUNTS_JOURNAL
 
-HoldingEvent = (
-    FundsDeposited
-    | FundsWithdrawn
-    | OrderAccepted
-    | OrderRejected
-    | OrderTraded
-    | OrderFilled
-    | OrderCanceled
-    | OrderExpired
-    | ReplaceRequested
-    | OrderReplaced
-    | ReplaceRefused
-)
+HoldingEvent = FundsDeposited | FundsWithdrawn | OrderEvent
 CONCERNS: Final = frozenset(each.TYPE for each in HoldingEvent.__args__)
 
 

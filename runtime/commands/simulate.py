@@ -16,14 +16,13 @@ def command(
     count: Annotated[int, typer.Option(min=1, help="How many histories from there on.")] = 1,
     commands: Annotated[int, typer.Option(min=1, help="Client commands in each.")] = _COMMANDS,
     trace: Annotated[
-        bool | None, typer.Option(help="Tell every command, event and fault; of one history only.")
-    ] = None,
+        bool, typer.Option(help="Tell every command, event and fault; of one history only.")
+    ] = True,
 ) -> None:
     """Run histories and judge them; the same seed and commands give the same history."""
     histories = importlib.import_module("simulation.histories")
     if count == 1:
-        is_told = trace is not False
-        happened = histories.run(seed, commands, histories.Told(typer.echo) if is_told else None)
+        happened = histories.run(seed, commands, histories.Told(typer.echo) if trace else None)
         typer.echo(f"History {seed} holds: {_said(happened)}.")
         return
     failed = _run_all(histories, range(seed, seed + count), commands)
