@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 
 METRICS_BASE: Final = 9464
 """The gateway's metrics port; each other process has one of its own above it."""
+METRICS_PORTS: Final = 32
+"""How many ports from the base on metrics may use."""
 _GATEWAYS_MAX: Final = 8
 FOLLOWER_NICENESS: Final = 15
 """Where cores are few, what follows decisions yields to what makes them (ADR 10)."""

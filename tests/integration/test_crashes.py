@@ -25,6 +25,7 @@ from runtime.devstack.background import Stack
 from runtime.devstack.children import Child
 from runtime.devstack.config import StackConfig
 from runtime.devstack.ports import free_port
+from runtime.devstack.processes import METRICS_PORTS
 from schemas.envelope import CE_TYPE
 from schemas.journal import Checkpoint, GenerationStarted, WriterClaimed
 from schemas.markets import TradeExecuted
@@ -67,7 +68,7 @@ def home(jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]
         kafka_port=free_port(),
         dynamodb_port=free_port(),
         gateway_ports=(free_port(), free_port()),
-        metrics_base=free_port(),
+        metrics_base=free_port(consecutive=METRICS_PORTS),
     )
     with pytest.MonkeyPatch.context() as environment:
         for each in ("CNOP_KAFKA_BOOTSTRAP", "CNOP_DYNAMODB_ENDPOINT"):

@@ -8,12 +8,12 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, closing
-from socket import create_server
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
 from producers.commands import CommandPublisher
+from runtime.devstack.ports import free_port
 from runtime.kafka_log import KafkaLog
 from runtime.lag import Lag, observer
 from runtime.log import NewRecord
@@ -132,11 +132,6 @@ async def met(condition: Callable[[], Awaitable[bool]]) -> bool:
         return await condition()
     except urllib.error.URLError:
         return False
-
-
-def free_port() -> int:
-    with closing(create_server(("127.0.0.1", 0))) as listener:
-        return listener.getsockname()[1]
 
 
 def fetch(url: str) -> bytes:
