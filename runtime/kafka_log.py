@@ -1,48 +1,44 @@
-"""The protocol's log on Kafka: each life has its own producer and group-less consumers (W5).
+"""The protocol's log on Kafka: each life has its own connections and producer id (W5).
 
 A broker answers the requests of a connection one after another, and a fetch at a partition's end
-waits there for half a second. So what is read has a consumer for itself, a new one for each place,
-and questions about offsets go through another.
+waits there. So what is read comes over a connection for itself.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+import time
+from collections import deque
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from typing import Any, Final, Self, TypeVar
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 
 from runtime.errors import Halted, InvariantBroken, Unavailable
-from runtime.kafka_clients import Client, stopped
+from runtime.kafka_requests import ANSWER_S_MAX, END, OLDEST, KafkaRequests, ProducerId
 from runtime.log import Batch, Place, Record
 from runtime.settings import Settings
 
 T = TypeVar("T")
 
 BATCH_BYTES_MAX: Final = 3 * 1_048_576
-"""aiokafka's bound of a record batch; above the writer's cut, below the topics' limit (W4)."""
-_ANSWER_S_MAX: Final = 5.0
+"""The bound of a record batch; above the writer's cut, below the topics' limit (W4)."""
 _READ_RECORDS_MAX: Final = 500
+_SEQUENCES: Final = 1 << 31
+"""After so many records a producer's sequence in a partition starts again at 0."""
 
 
 class KafkaLog:
-    """One life's clients; nothing of them is shared with another life."""
+    """One life's connections; nothing of them is shared with another life."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings: Final = settings
-        self._producer: Final[Client] = AIOKafkaProducer(
-            bootstrap_servers=settings.kafka_bootstrap,
-            enable_idempotence=True,
-            acks="all",
-            max_batch_size=BATCH_BYTES_MAX,
-            max_request_size=BATCH_BYTES_MAX + 65_536,
-            request_timeout_ms=int(_ANSWER_S_MAX * 1000),
-            retry_backoff_ms=20,
-        )
-        self._offsets: Final = _consumer(settings)
-        self._reader: Client | None = None
-        self._reading: TopicPartition | None = None
-        self._position = -1
+        self._asking: Final = KafkaRequests(settings)
+        self._reading: Final = KafkaRequests(settings)
+        self._producer: ProducerId
+        self._sequences: Final[dict[TopicPartition, int]] = {}
+        self._tail: _Tail | None = None
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:
@@ -53,8 +49,9 @@ class KafkaLog:
         """
         log = cls(settings)
         try:
-            await _answered(log._producer.start())
-            await _answered(log._offsets.start())
+            await _answered(log._asking.start())
+            await _answered(log._reading.start())
+            log._producer = await _answered(log._asking.new_producer())
         except BaseException:
             await log.close()
             raise
@@ -62,17 +59,18 @@ class KafkaLog:
 
     async def partitions(self, topic: str) -> int:
         """How many partitions the topic has."""
-        return len(await _answered(self._producer.partitions_for(self._settings.topic(topic))))
+        count = await _answered(self._asking.partitions(self._settings.topic(topic)))
+        if not count:
+            raise Unavailable(f"topic {topic} is not there")
+        return count
 
     async def start_offset(self, place: Place) -> int:
         """The oldest offset still there."""
-        partition = self._partition(place)
-        return (await _answered(self._offsets.beginning_offsets([partition])))[partition]
+        return await _answered(self._asking.offset(self._partition(place), OLDEST))
 
     async def end_offset(self, place: Place) -> int:
         """The offset that the next record will get."""
-        partition = self._partition(place)
-        return (await _answered(self._offsets.end_offsets([partition])))[partition]
+        return await _answered(self._asking.offset(self._partition(place), END))
 
     async def read(self, place: Place, offset: int, *, wait_ms: int = 0) -> Sequence[Record]:
         """Records from `offset` on; one place is followed at a time.
@@ -80,30 +78,22 @@ class KafkaLog:
         Raises:
             Halted: the offset is not there (any more).
         """
-        partition = self._partition(place)
-        reader = await self._reader_of(partition)
-        if self._position != offset:
-            reader.seek(partition, offset)
-            self._position = offset
-        try:
-            fetched = await reader.getmany(
-                partition, timeout_ms=wait_ms, max_records=_READ_RECORDS_MAX
+        tail = self._tail
+        if tail is None or tail.place != place or tail.next_offset != offset:
+            tail = self._tail = _Tail(place, offset)
+        if not tail.fetched:
+            fetching = self._reading.fetch(
+                self._partition(place), tail.fetch_offset, wait_ms=wait_ms
             )
-        except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
-            raise Halted(f"{place} has no offset {offset}: {error!r}") from error
-        except KafkaError as error:
-            raise Unavailable(f"read of {place}: {error!r}") from error
-        records = [
-            Record(each.offset, each.timestamp, each.key, each.value, each.headers)
-            for each in fetched.get(partition, ())
-        ]
-        if records:
-            self._position = records[-1].offset + 1
-        return records
+            try:
+                tail.add(await _answered(fetching))
+            except OffsetOutOfRangeError as error:
+                raise Halted(f"{place} has no offset {offset}") from error
+        return tail.take(_READ_RECORDS_MAX)
 
     async def append(self, place: Place, batch: Batch) -> int:
         """Append as one record batch and return its base offset."""
-        (offset,) = await _answered(self._append([(place, batch)]))
+        (offset,) = await self._append({place: batch})
         return offset
 
     def publish(self, batches: Mapping[Place, Sequence[Batch]]) -> Awaitable[None]:
@@ -111,73 +101,93 @@ class KafkaLog:
         return asyncio.ensure_future(self._publish(batches))
 
     async def close(self) -> None:
-        """Stop both clients; one that does not stop in time ends the process (W5)."""
+        """Close all connections; one that does not close in time ends the process (W5)."""
         try:
-            async with asyncio.timeout(_ANSWER_S_MAX):
-                clients = (self._producer, self._offsets, self._reader)
-                await asyncio.gather(*(stopped(each) for each in clients if each is not None))
+            async with asyncio.timeout(ANSWER_S_MAX):
+                await asyncio.gather(self._asking.close(), self._reading.close())
         except TimeoutError as error:
             raise InvariantBroken("a fenced Kafka client does not stop") from error
 
     async def _publish(self, batches: Mapping[Place, Sequence[Batch]]) -> None:
         for nth in range(max(map(len, batches.values()))):
-            due = [(place, each[nth]) for place, each in batches.items() if nth < len(each)]
-            await _answered(self._append(due))
+            await self._append(
+                {place: each[nth] for place, each in batches.items() if nth < len(each)}
+            )
 
-    async def _append(self, batches: Iterable[tuple[Place, Batch]]) -> Sequence[int]:
+    async def _append(self, batches: Mapping[Place, Batch]) -> Sequence[int]:
         """Append these at once; what is under way when this is canceled may still arrive."""
-        acknowledgements = await asyncio.gather(
-            *[await self._sending(place, batch) for place, batch in batches]
+        encoded: dict[TopicPartition, bytes] = {}
+        for place, batch in batches.items():
+            partition = self._partition(place)
+            encoded[partition] = self._encoded(partition, batch)
+        offsets = await _answered(self._asking.produce(encoded))
+        if min(offsets) < 0:
+            raise Unavailable("an append was acknowledged without an offset")
+        return offsets
+
+    def _encoded(self, partition: TopicPartition, batch: Batch) -> bytes:
+        """The batch in Kafka's record format, with this producer's next sequence there."""
+        sequence = self._sequences.get(partition, 0)
+        self._sequences[partition] = (sequence + len(batch)) % _SEQUENCES
+        builder: Any = DefaultRecordBatchBuilder(  # its types allow less than it takes
+            magic=2,
+            compression_type=0,
+            is_transactional=False,
+            producer_id=self._producer.number,
+            producer_epoch=self._producer.epoch,
+            base_sequence=sequence,
+            batch_size=BATCH_BYTES_MAX,
         )
-        for each in acknowledgements:
-            if each is None or each.offset < 0:
-                raise Unavailable("an append was acknowledged without an offset")
-        return [each.offset for each in acknowledgements]
-
-    async def _sending(self, place: Place, batch: Batch) -> asyncio.Future[Any]:
-        topic, partition = self._partition(place)
-        builder = self._producer.create_batch()
-        for record in batch:
-            if (
-                builder.append(
-                    timestamp=None, key=record.key, value=record.value, headers=record.headers
-                )
-                is None
-            ):
-                raise InvariantBroken(f"a batch for {place} is over {BATCH_BYTES_MAX} bytes")
-        builder.close()
-        return await self._producer.send_batch(builder, topic, partition=partition)
-
-    async def _reader_of(self, partition: TopicPartition) -> Client:
-        if self._reader is not None and self._reading == partition:
-            return self._reader
-        if self._reader is not None:
-            await _answered(stopped(self._reader))
-        reader = self._reader = _consumer(self._settings)
-        self._reading, self._position = None, -1
-        await _answered(reader.start())
-        reader.assign([partition])
-        self._reading = partition
-        return reader
+        now_ms = int(time.time() * 1000)
+        for n, each in enumerate(batch):
+            if builder.append(n, now_ms, each.key, each.value, each.headers) is None:
+                raise InvariantBroken(f"a batch for {partition} is over {BATCH_BYTES_MAX} bytes")
+        return bytes(builder.build())
 
     def _partition(self, place: Place) -> TopicPartition:
         return TopicPartition(self._settings.topic(place[0]), place[1])
 
 
-def _consumer(settings: Settings) -> Client:
-    return AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap,
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="none",
-        retry_backoff_ms=20,
-        request_timeout_ms=int(_ANSWER_S_MAX * 1000),
-    )
+class _Tail:
+    """What was fetched of a place and not taken yet."""
+
+    def __init__(self, place: Place, offset: int) -> None:
+        self.place: Final = place
+        self.next_offset = offset
+        self.fetch_offset = offset
+        self.fetched: Final[deque[Record]] = deque()
+
+    def add(self, batches: bytes) -> None:
+        """Take a fetch's answer in; batches that compaction emptied move the offset on too."""
+        first = self.fetch_offset
+        for record in self._records(batches):
+            if record.offset >= first:
+                self.fetched.append(record)
+
+    def take(self, count: int) -> list[Record]:
+        """The next records, at most `count`."""
+        fetched = self.fetched
+        taken = [fetched.popleft() for _ in range(min(count, len(fetched)))]
+        if taken:
+            self.next_offset = taken[-1].offset + 1
+        return taken
+
+    def _records(self, batches: bytes) -> Iterator[Record]:
+        records: Any = MemoryRecords(batches)  # its types allow more than a log holds
+        while records.has_next():
+            batch = records.next_batch()
+            if batch is None or not batch.validate_crc():
+                raise Unavailable(f"{self.place} gave a broken batch after {self.fetch_offset}")
+            self.fetch_offset = max(self.fetch_offset, batch.next_offset)
+            for each in batch:
+                yield Record(each.offset, each.timestamp, each.key, each.value, each.headers)
 
 
 async def _answered(awaitable: Awaitable[T]) -> T:
     try:
-        async with asyncio.timeout(_ANSWER_S_MAX):
+        async with asyncio.timeout(ANSWER_S_MAX):
             return await awaitable
+    except OffsetOutOfRangeError:
+        raise
     except (KafkaError, OSError, TimeoutError) as error:
         raise Unavailable(repr(error)) from error

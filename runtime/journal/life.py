@@ -8,7 +8,7 @@ from runtime.journal.writer import Writer
 from runtime.log import Log
 
 _LOG: Final = logging.getLogger(__name__)
-_POLL_MS: Final = 200
+_POLL_MS: Final = 500
 _BACKOFF_MS_MIN: Final = 100
 _BACKOFF_MS_MAX: Final = 5_000
 
