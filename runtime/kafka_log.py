@@ -6,8 +6,7 @@ waits there. So what is read comes over a connection for itself.
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final, Self, TypeVar
 
 from aiokafka import TopicPartition
@@ -155,32 +154,30 @@ class _Tail:
         self.place: Final = place
         self.next_offset = offset
         self.fetch_offset = offset
-        self.fetched: Final[deque[Record]] = deque()
+        self.fetched: list[Record] = []
 
     def add(self, batches: bytes) -> None:
         """Take a fetch's answer in; batches that compaction emptied move the offset on too."""
         first = self.fetch_offset
-        for record in self._records(batches):
-            if record.offset >= first:
-                self.fetched.append(record)
-
-    def take(self, count: int) -> list[Record]:
-        """The next records, at most `count`."""
-        fetched = self.fetched
-        taken = [fetched.popleft() for _ in range(min(count, len(fetched)))]
-        if taken:
-            self.next_offset = taken[-1].offset + 1
-        return taken
-
-    def _records(self, batches: bytes) -> Iterator[Record]:
         records: Any = MemoryRecords(batches)  # its types allow more than a log holds
         while records.has_next():
             batch = records.next_batch()
-            if batch is None or not batch.validate_crc():
+            if not batch.validate_crc():
                 raise Unavailable(f"{self.place} gave a broken batch after {self.fetch_offset}")
             self.fetch_offset = max(self.fetch_offset, batch.next_offset)
-            for each in batch:
-                yield Record(each.offset, each.timestamp, each.key, each.value, each.headers)
+            self.fetched += [
+                Record(each.offset, each.timestamp, each.key, each.value, each.headers)
+                for each in batch
+            ]
+        if self.fetched and self.fetched[0].offset < first:  # a batch comes whole
+            self.fetched = [each for each in self.fetched if each.offset >= first]
+
+    def take(self, count: int) -> list[Record]:
+        """The next records, at most `count`."""
+        taken, self.fetched = self.fetched[:count], self.fetched[count:]
+        if taken:
+            self.next_offset = taken[-1].offset + 1
+        return taken
 
 
 async def _answered(awaitable: Awaitable[T]) -> T:
