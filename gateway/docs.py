@@ -120,6 +120,12 @@ CALLS: Final = (
             _VERSION,
         ),
     ),
+    Call(
+        "get",
+        "/api/v1/account/fees",
+        "Read one's fee tier and 30-day volume",
+        parameters=(_VERSION,),
+    ),
     Call("get", "/api/v1/portfolio", "Read one's portfolio", parameters=(_VERSION,)),
     Call(
         "get",

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Final
 import msgspec
 
 from schemas.codec import Codec, Message
+from schemas.fees import Tiers, check_tiers
 
 CASH: Final = "USD"
 
@@ -272,6 +273,21 @@ class CancelAllOrders(Message):
     asset: str | None = None
 
 
+class SetFees(Message):
+    """An operator's: from now on these tiers count; sent to every partition.
+
+    Raises:
+        ValueError: they are no schedule; decoding then fails.
+    """
+
+    TYPE: ClassVar[str] = "accounts.set-fees.v1"
+    tiers: Tiers
+
+    def __post_init__(self) -> None:
+        """Refuse what is no schedule."""
+        check_tiers(self.tiers)
+
+
 # --- facts from accounts itself ----------------------------------------------------------------
 
 
@@ -380,7 +396,8 @@ class MarketTerms(Message):
 
 
 # --- events ------------------------------------------------------------------------------------
-# The entity of an account's events is its account id, of CollarSet and TermsSet `market:<symbol>`.
+# The entity of an account's events is its account id, of CollarSet and TermsSet `market:<symbol>`,
+# of FeesSet `fees:schedule`.
 
 
 class FundsDeposited(Message):
@@ -468,7 +485,8 @@ class OrderRejected(Message):
 class OrderTraded(Message):
     """ExecType TRADE: one execution, settled from the lock.
 
-    `transactions` is the number of its last money movement (see `FundsDeposited`).
+    `transactions` is the number of its last money movement (see `FundsDeposited`),
+    `day_volume_e8` what the account traded so far on that day (UTC, logical time), in USD.
     """
 
     TYPE: ClassVar[str] = "accounts.order-traded.v1"
@@ -478,6 +496,7 @@ class OrderTraded(Message):
     holdings: tuple[Holding, ...]
     postings: tuple[Posting, ...]
     transactions: int = 0
+    day_volume_e8: int = 0
 
 
 class OrderFilled(Message):
@@ -599,6 +618,13 @@ class TermsSet(Message):
     terms: MarketTerms
 
 
+class FeesSet(Message):
+    """This partition's fees by tier; orders that are open keep the rates of their acceptance."""
+
+    TYPE: ClassVar[str] = "accounts.fees-set.v1"
+    tiers: Tiers
+
+
 OrderEvent = (
     OrderAccepted
     | OrderRejected
@@ -620,6 +646,7 @@ COMMANDS: Final = Codec(
     CancelOrder,
     ReplaceOrder,
     CancelAllOrders,
+    SetFees,
     ContinueCancelAll,
     ApplyExecution,
     EndOrder,
@@ -648,4 +675,5 @@ EVENTS: Final = Codec(
     HouseTraded,
     CollarSet,
     TermsSet,
+    FeesSet,
 )

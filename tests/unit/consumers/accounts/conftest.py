@@ -26,12 +26,14 @@ from schemas.accounts import (
     PriceCollar,
     Replacement,
     ReplaceOrder,
+    SetFees,
     Side,
     TimeInForce,
     WithdrawFunds,
 )
 from schemas.codec import Message, encode
 from schemas.envelope import Cause, ReplyRoute
+from schemas.fees import FeeTier, rate_ppm
 from schemas.money import E8, notional_floor, parse_e8
 
 ALICE = "a" * 32
@@ -135,6 +137,22 @@ class Desk:
         last_e8 = parse_e8(last)
         low_e8, high_e8 = last_e8 * 9 // 10, last_e8 * 11 // 10
         self.tell(PriceCollar(symbol="BTC-USD", last_e8=last_e8, low_e8=low_e8, high_e8=high_e8))
+
+    def set_fees(self, *tiers: str) -> Event:
+        """Tiers as "volume:maker:taker"."""
+        parsed = (each.split(":") for each in tiers)
+        return self.tell(
+            SetFees(
+                tiers=tuple(
+                    FeeTier(
+                        volume_e8=parse_e8(volume),
+                        maker_fee_ppm=rate_ppm(maker),
+                        taker_fee_ppm=rate_ppm(taker),
+                    )
+                    for volume, maker, taker in parsed
+                )
+            )
+        )
 
     def deposit(self, amount: str, account_id: str = ALICE) -> Event:
         return self.tell(DepositFunds(account_id=account_id, amount_e8=parse_e8(amount)))

@@ -38,6 +38,7 @@ from schemas.accounts import (
 )
 from schemas.accounts import DepositFunds as Deposit
 from schemas.accounts import WithdrawFunds as Withdraw
+from schemas.candles import DAY_MS
 from schemas.money import E8, notional_floor
 
 TRADERS = ("a" * 32, "b" * 32, "c" * 32)
@@ -299,9 +300,17 @@ class Exchange(RuleBasedStateMachine):
         )
         self.desk.tell(changed)
 
+    @rule(
+        volumes=st.lists(st.integers(1, 2_000), unique=True, max_size=3).map(sorted),
+        rates=st.lists(st.sampled_from(["0", "0.0004", "0.1", "1"]), min_size=8, max_size=8),
+    )
+    def set_fees(self, volumes: list[int], rates: list[str]) -> None:
+        tiers = zip((0, *volumes), rates[::2], rates[1::2], strict=False)
+        self.desk.set_fees(*(f"{volume}:{maker}:{taker}" for volume, maker, taker in tiers))
+
     # --- time and crashes -----------------------------------------------------------------------
 
-    @rule(elapsed_ms=st.sampled_from([1, 1_000, 5_000, 86_400_000]))
+    @rule(elapsed_ms=st.sampled_from([1, 1_000, 5_000, DAY_MS, 11 * DAY_MS]))
     def pass_time(self, elapsed_ms: int) -> None:
         self.desk.time_ms += elapsed_ms
 
@@ -341,6 +350,19 @@ class Exchange(RuleBasedStateMachine):
             cash_e8 = sum(self.desk.held("USD", trader)) if "USD" in holdings else 0
             traded_e8 = sum(each.realized_e8 - each.cost_e8 for each in holdings.values())
             assert cash_e8 == self.brought[trader] + traded_e8
+
+    @invariant()
+    def volumes_are_what_was_traded_on_each_of_the_last_30_days(self) -> None:
+        for trader in TRADERS:
+            today = self.desk.time_ms // DAY_MS
+            traded: Counter[int] = Counter()
+            for event, cause in self.desk.journal:
+                if isinstance(event, OrderTraded) and event.account_id == trader:
+                    traded[cause.time_ms // DAY_MS] += event.execution.notional_e8
+            known = self.desk.state.account(trader).volumes
+            recent = {day: total for day, total in traded.items() if day > today - 30}
+            assert {day: total for day, total in known.items() if day > today - 30} == recent
+            assert len(known) <= 30
 
     @invariant()
     def only_open_orders_stay(self) -> None:
