@@ -59,6 +59,17 @@ class Liquidity(StrEnum):
     TAKER = "TAKER"
 
 
+class SelfTradePrevention(StrEnum):
+    """Which order ends where an account would trade with itself; the newer one's word counts.
+
+    FIX calls the newer one the aggressive, the older one the passive.
+    """
+
+    CANCEL_NEWEST = "cancel_newest"
+    CANCEL_OLDEST = "cancel_oldest"
+    CANCEL_BOTH = "cancel_both"
+
+
 class Reason(StrEnum):
     """Why a command was refused or an order ended; the edge maps each to one problem type."""
 
@@ -175,6 +186,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     post_only: bool = False
     replacing: Replacement | None = None
     stop_price_e8: int | None = None
+    self_trade_prevention: SelfTradePrevention = SelfTradePrevention.CANCEL_NEWEST
 
     @property
     def ends_at_once(self) -> bool:
@@ -235,6 +247,7 @@ class PlaceOrder(Message):
     expires_at_ms: int | None = None
     post_only: bool = False
     stop_price_e8: int | None = None
+    self_trade_prevention: SelfTradePrevention = SelfTradePrevention.CANCEL_NEWEST
 
 
 class CheckOrder(Message):

@@ -8,7 +8,14 @@ from typing import Annotated, ClassVar, Final
 
 import msgspec
 
-from schemas.accounts import EndReason, OrderType, Reason, Side, TimeInForce
+from schemas.accounts import (
+    EndReason,
+    OrderType,
+    Reason,
+    SelfTradePrevention,
+    Side,
+    TimeInForce,
+)
 from schemas.candles import Candle
 from schemas.codec import Codec, Message
 
@@ -120,6 +127,7 @@ class SubmitOrder(Message):
     expires_at_ms: int | None = None
     post_only: bool = False
     stop_price_e8: int | None = None
+    self_trade_prevention: SelfTradePrevention = SelfTradePrevention.CANCEL_NEWEST
 
 
 class CancelRestingOrder(Message):
@@ -270,6 +278,7 @@ class OrderRested(Message):
     time_in_force: TimeInForce
     expires_at_ms: int | None = None
     post_only: bool = False
+    self_trade_prevention: SelfTradePrevention = SelfTradePrevention.CANCEL_NEWEST
 
 
 class StopArmed(Message):

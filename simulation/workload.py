@@ -33,6 +33,7 @@ _TIMES_IN_FORCE: Final = (
     accounts.TimeInForce.GTD,
     accounts.TimeInForce.GTD,
 )
+_SELF_TRADE_PREVENTIONS: Final = tuple(accounts.SelfTradePrevention)
 _DAY_MS: Final = 86_400_000
 _LAST_QUOTES: Final = 20
 """How often prices move after the last command, so that what waits for them gets somewhere."""
@@ -149,6 +150,7 @@ class Workload:
             if time_in_force is accounts.TimeInForce.GTD
             else None,
             post_only=random.random() < 0.1,
+            self_trade_prevention=random.choice(_SELF_TRADE_PREVENTIONS),
         )
         if random.random() < 0.3:
             command = self._stop(command, symbol)

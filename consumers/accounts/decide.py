@@ -306,6 +306,7 @@ def _order(command: PlaceOrder, cause: Cause) -> Order:
         expires_at_ms=rules.expiry_of(command, cause.time_ms),
         post_only=command.post_only,
         stop_price_e8=command.stop_price_e8,
+        self_trade_prevention=command.self_trade_prevention,
     )
 
 

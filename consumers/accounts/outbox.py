@@ -103,6 +103,7 @@ def _submit(event: OrderAccepted) -> Outgoing:
         expires_at_ms=order.expires_at_ms,
         post_only=order.post_only,
         stop_price_e8=order.stop_price_e8,
+        self_trade_prevention=order.self_trade_prevention,
     )
     return Outgoing(
         MARKETS_COMMANDS,

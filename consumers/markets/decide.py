@@ -118,7 +118,7 @@ def submit(state: Markets, order: SubmitOrder, cause: Cause) -> Sequence[Message
 
 def _matched(book: Book, order: SubmitOrder, cause: Cause) -> Sequence[Message]:
     swept = sweep(book, order, order.quantity_e8, now_ms=cause.time_ms)
-    if not swept.fills and not swept.over and swept.stop is not Stop.SELF:
+    if not (swept.fills or swept.over or swept.own or swept.stop is Stop.SELF):
         return (_remainder(order, swept),)
     if order.post_only and _would_trade(swept):
         return (_ended(order, EndReason.EXPIRED, 0, Reason.POST_ONLY),)
@@ -181,7 +181,8 @@ def _turned_away(book: Book, order: SubmitOrder, now_ms: int) -> OrderEnded | No
 
 
 def _would_trade(swept: Sweep) -> bool:
-    return bool(swept.fills) or swept.stop is Stop.SELF
+    """Whether it meets another order at its price, be it one's own."""
+    return bool(swept.fills or swept.own) or swept.stop is Stop.SELF
 
 
 def _killed(order: SubmitOrder, stop: Stop) -> OrderEnded:
@@ -217,6 +218,7 @@ def _remainder(order: SubmitOrder, swept: Sweep) -> Message:
             time_in_force=order.time_in_force,
             expires_at_ms=order.expires_at_ms,
             post_only=order.post_only,
+            self_trade_prevention=order.self_trade_prevention,
         )
     return _ended(order, EndReason.EXPIRED, cum_e8, _shortage(order, swept.stop))
 
@@ -342,6 +344,7 @@ def _renewed(command: ReplaceRestingOrder, resting: Resting) -> SubmitOrder:
         protection_price_e8=price_e8,
         expires_at_ms=resting.expires_at_ms,
         post_only=resting.post_only,
+        self_trade_prevention=resting.self_trade_prevention,
     )
 
 
@@ -374,12 +377,14 @@ def _unreplaced(command: ReplaceRestingOrder, reason: Reason) -> ReplaceRefused:
 def _taken(
     book: Book, order: SubmitOrder, swept: Sweep, cause: Cause, *, cum_e8: int = 0
 ) -> Iterator[Message]:
-    """The ends of those whose time had come, then the trades, each with the end of what it filled.
+    """The ends of those that make way, then the trades, each with the end of what it filled.
 
     `cum_e8` is what the order traded before.
     """
     for each in swept.over:
         yield _over(book, each)
+    for each in swept.own:
+        yield _left(book.symbol, each, EndReason.CANCELED, Reason.SELF_TRADE)
     for n, fill in enumerate(swept.fills):
         cum_e8 += fill.quantity_e8
         taker = Party(

@@ -21,6 +21,7 @@ from schemas.accounts import (
     OrderType,
     PlaceOrder,
     ReplaceOrder,
+    SelfTradePrevention,
     Side,
     TimeInForce,
 )
@@ -143,6 +144,7 @@ class Exchange:
                 price_e8=100 * E8 + self.random.randint(-400, 400) * E8 // 100,
                 time_in_force=pick([TimeInForce.GTC] * 3 + [TimeInForce.IOC, TimeInForce.FOK]),
                 stop_price_e8=pick([None, None, stop_e8]),
+                self_trade_prevention=pick(list(SelfTradePrevention)),
             )
         )
 
