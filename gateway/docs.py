@@ -231,7 +231,7 @@ CALLS: Final = (
     Call(
         "patch",
         "/api/v1/orders/{order_id}",
-        "Change an order's quantity or limit",
+        "Change an order's quantity, limit or stop price",
         200,
         ReplaceForm,
         parameters=(("order_id", "path", _ORDER_ID),),

@@ -266,11 +266,12 @@ class ReplaceForm(Form):
 
     quantity: Quantity | None = None
     price: Price | None = None
+    stop_price: Price | None = None
 
     @model_validator(mode="after")
     def _with_a_change(self) -> Self:
-        if self.quantity is None and self.price is None:
-            raise ValueError("a quantity or a price has to change")
+        if self.quantity is None and self.price is None and self.stop_price is None:
+            raise ValueError("a quantity, a price or a stop_price has to change")
         return self
 
 

@@ -110,6 +110,7 @@ async def replace_order(request: Request) -> Response:
         order_id=order_id,
         quantity_e8=form.quantity,
         price_e8=form.price,
+        stop_price_e8=form.stop_price,
     )
     return await commanded(request, account_order(caller.user_id, command), status=200)
 

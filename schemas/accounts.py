@@ -104,6 +104,8 @@ class Reason(StrEnum):
     REPLACE_PENDING = "replace-pending"
     SELF_TRADE = "self-trade"
     QUANTITY_FILLED = "quantity-filled"
+    NOT_A_STOP = "not-a-stop"
+    STOP_TRIGGERED = "stop-triggered"
 
 
 class EndReason(StrEnum):
@@ -139,10 +141,15 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
 
 
 class Replacement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """What an order becomes if its market agrees; the price is that of a limit order."""
+    """What an order becomes if its market agrees; the price is that of a limit order.
+
+    A stop that gets another stop price gets the protection price that goes with it.
+    """
 
     quantity_e8: int
     price_e8: int | None = None
+    stop_price_e8: int | None = None
+    protection_price_e8: int | None = None
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -268,7 +275,8 @@ class CancelOrder(Message):
 class ReplaceOrder(Message):
     """Ask the market to change an open order's quantity (all of it, filled or not) or limit.
 
-    It keeps its priority when only the quantity falls. One change may be pending at a time.
+    It keeps its priority when only the quantity falls. One change may be pending at a time. A stop
+    that waits can get another stop price too.
     """
 
     TYPE: ClassVar[str] = "accounts.replace-order.v1"
@@ -276,6 +284,7 @@ class ReplaceOrder(Message):
     order_id: str
     quantity_e8: int | None = None
     price_e8: int | None = None
+    stop_price_e8: int | None = None
 
 
 class CancelAllOrders(Message):
@@ -372,6 +381,7 @@ class ApplyReplace(Message):
     quantity_e8: int
     price_e8: int | None
     cum_quantity_e8: int
+    stop_price_e8: int | None = None
 
 
 class RefuseReplace(Message):

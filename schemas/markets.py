@@ -142,7 +142,9 @@ class CancelRestingOrder(Message):
 class ReplaceRestingOrder(Message):
     """Fact from accounts: give the order this quantity and limit, or say why not.
 
-    It keeps its priority when only the quantity falls; otherwise it comes anew and may trade.
+    It keeps its priority when only the quantity falls; otherwise it comes anew and may trade. A
+    `stop_price_e8`, where it changes, comes with the protection price that the lock was computed
+    from.
     """
 
     TYPE: ClassVar[str] = "markets.replace-resting-order.v1"
@@ -151,6 +153,8 @@ class ReplaceRestingOrder(Message):
     order_id: str
     quantity_e8: int
     price_e8: int | None
+    stop_price_e8: int | None = None
+    protection_price_e8: int | None = None
 
 
 class ActivateStop(Message):
@@ -322,7 +326,7 @@ class OrderEnded(Message):
 
 
 class OrderReplaced(Message):
-    """The order has a new quantity and limit.
+    """The order has a new quantity and limit, or a stop another stop price.
 
     One that `keeps_priority` stays where it is with `leaves_e8`; any other left the book, and the
     events after this one say what it traded and where it rests or why it ended.
@@ -336,6 +340,7 @@ class OrderReplaced(Message):
     leaves_e8: int
     price_e8: int | None
     keeps_priority: bool
+    stop_price_e8: int | None = None
 
 
 class ReplaceRefused(Message):

@@ -190,6 +190,7 @@ class Workload:
             order_id=order_id,
             quantity_e8=self._random.choice((None, 100_000, 400_000, 1_000_000_000)),
             price_e8=self._random.choice((None, _PRICE_E8["BTC-USD"] + drift)),
+            stop_price_e8=self._random.choice((*[None] * 3, self._prices["BTC-USD"] + drift)),
         )
         self._send("accounts", account_id, command)
 

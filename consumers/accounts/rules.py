@@ -7,6 +7,8 @@ stream, so replay knows them).
 
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from consumers.accounts.state import Account, State
 from schemas.accounts import (
     CASH,
@@ -103,14 +105,14 @@ def expiry_of(order: PlaceOrder, now_ms: int) -> int | None:
 def lock_of(order: PlaceOrder, market: Quoted, rates: Rates) -> Lock:
     """The worst case: a buy pays its worst price and the dearer fee on it, a sell gives it all."""
     limit_e8 = limit_of(order)
-    protection_e8 = _market_protection(order, market.collar) if limit_e8 is None else limit_e8
+    protection_e8 = market_protection(order, market.collar) if limit_e8 is None else limit_e8
     if order.side is Side.SELL:
         return Lock(protection_e8, order.asset, order.quantity_e8)
     notional_e8 = notional_ceil(protection_e8, order.quantity_e8)
     return Lock(protection_e8, CASH, notional_e8 + fee_ceil(notional_e8, max(rates)))
 
 
-def _market_protection(order: PlaceOrder, collar: CollarSet) -> int:
+def market_protection(order: PlaceOrder | Order, collar: CollarSet) -> int:
     """The collar's edge around the last price; of a stop around its stop price, if that is worse.
 
     The band is that of now, and a buy's edge is rounded up, so that the lock is never too small.
@@ -146,7 +148,7 @@ def refusal(
 
 
 def replace_refusal(
-    order: Order, wanted: Replacement, terms: MarketTerms, last_e8: int | None
+    order: Order, wanted: Replacement, terms: MarketTerms, last_e8: int
 ) -> Reason | None:
     """Why an open order cannot become this, if it cannot; `last_e8` is the last known price."""
     is_limit = order.order_type is OrderType.LIMIT
@@ -158,10 +160,19 @@ def replace_refusal(
         return reason
     if wanted.quantity_e8 <= order.cum_quantity_e8:
         return Reason.QUANTITY_FILLED
-    worst_e8 = order.protection_price_e8 if wanted.price_e8 is None else wanted.price_e8
-    last_e8 = last_e8 or worst_e8
-    price_e8 = _market_price(order, last_e8) if wanted.price_e8 is None else wanted.price_e8
+    stop_e8 = wanted.stop_price_e8
+    if stop_e8 is not None and (reason := _price_refusal(stop_e8, terms)):
+        return reason
+    asked = order if stop_e8 is None else replace(order, stop_price_e8=stop_e8)
+    price_e8 = _market_price(asked, last_e8) if wanted.price_e8 is None else wanted.price_e8
     return _value_refusal(wanted.quantity_e8, price_e8, last_e8, terms)
+
+
+def worst_price_of(order: Order, wanted: Replacement) -> int:
+    """The protection price of what an open order is to become."""
+    if wanted.protection_price_e8 is not None:
+        return wanted.protection_price_e8
+    return order.protection_price_e8 if wanted.price_e8 is None else wanted.price_e8
 
 
 def need_of(order: Order) -> int:
@@ -186,8 +197,7 @@ def need_while_replacing(order: Order, wanted: Replacement) -> int:
     """
     if order.side is Side.SELL:
         return max(order.quantity_e8, wanted.quantity_e8) - order.cum_quantity_e8
-    old_price_e8 = order.protection_price_e8
-    new_price_e8 = old_price_e8 if wanted.price_e8 is None else wanted.price_e8
+    old_price_e8, new_price_e8 = order.protection_price_e8, worst_price_of(order, wanted)
     before_e8 = notional_ceil(old_price_e8, order.quantity_e8 - order.cum_quantity_e8)
     more_e8 = notional_ceil(new_price_e8, max(0, wanted.quantity_e8 - order.quantity_e8))
     after_e8 = notional_ceil(new_price_e8, wanted.quantity_e8 - order.cum_quantity_e8)

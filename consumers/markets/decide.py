@@ -50,6 +50,7 @@ from schemas.markets import (
     ResumeMarket,
     Rules,
     StopArmed,
+    StopsTriggered,
     SubmitOrder,
     TickClock,
     TradeExecuted,
@@ -288,7 +289,7 @@ def replace_order(
     if resting.is_over(cause.time_ms):
         return (_over(book, resting), _unreplaced(command, Reason.ORDER_FINAL))
     if isinstance(resting, StopOrder):
-        return (_stop_changed(book, command, resting),)
+        return _stop_changed(book, command, resting)
     if reason := _replace_refusal(book, command, resting):
         return (_unreplaced(command, reason),)
     if command.price_e8 == resting.price_e8 and command.quantity_e8 <= resting.quantity_e8:
@@ -296,18 +297,44 @@ def replace_order(
     return _come_anew(book, command, resting, cause)
 
 
-def _stop_changed(book: Book, command: ReplaceRestingOrder, stop: StopOrder) -> Message:
-    """A stop keeps its stop price and its place whatever else it becomes."""
+def _stop_changed(book: Book, command: ReplaceRestingOrder, stop: StopOrder) -> Sequence[Message]:
+    """A stop keeps its place whatever it becomes, unless it gets another stop price."""
     if not book.is_open:
-        return _unreplaced(command, Reason.MARKET_HALTED)
+        return (_unreplaced(command, Reason.MARKET_HALTED),)
     if (command.price_e8 is None) != (stop.order.price_e8 is None):
-        return _unreplaced(command, Reason.INVALID_PRICE)
-    return _replaced(command, stop, keeps_priority=True)
+        return (_unreplaced(command, Reason.INVALID_PRICE),)
+    if command.stop_price_e8 is None:
+        return (_replaced(command, stop, keeps_priority=True),)
+    if stop.is_triggered:
+        return (_unreplaced(command, Reason.STOP_TRIGGERED),)
+    return _armed_anew(book, command, stop)
+
+
+def _armed_anew(book: Book, command: ReplaceRestingOrder, stop: StopOrder) -> Sequence[Message]:
+    """The stop comes last at its new stop price; where that is reached it is triggered now."""
+    order = replace(
+        stop.order,
+        quantity_e8=command.quantity_e8,
+        price_e8=command.price_e8,
+        protection_price_e8=command.protection_price_e8 or stop.order.protection_price_e8,
+        stop_price_e8=command.stop_price_e8,
+    )
+    replaced = _replaced(command, stop, keeps_priority=False)
+    armed = StopArmed(symbol=book.symbol, number=book.stops.count + 1, order=order)
+    last_e8 = book.last_e8
+    if last_e8 is None or not is_reached(order, last_e8):
+        return (replaced, armed)
+    now = StopsTriggered(
+        symbol=book.symbol, low_e8=last_e8, high_e8=last_e8, order_ids=(order.order_id,)
+    )
+    return (replaced, armed, now)
 
 
 def _replace_refusal(book: Book, command: ReplaceRestingOrder, resting: Resting) -> Reason | None:
     if not book.is_open:
         return Reason.MARKET_HALTED
+    if command.stop_price_e8 is not None:
+        return Reason.STOP_TRIGGERED
     if command.quantity_e8 <= resting.cum_quantity_e8:
         return Reason.QUANTITY_FILLED
     return Reason.INVALID_PRICE if command.price_e8 is None else None
@@ -359,6 +386,7 @@ def _replaced(
         leaves_e8=command.quantity_e8 - resting.cum_quantity_e8,
         price_e8=command.price_e8,
         keeps_priority=keeps_priority,
+        stop_price_e8=command.stop_price_e8,
     )
 
 

@@ -255,6 +255,7 @@ class Desk:
         quantity: str | None = None,
         price: str | None = None,
         account_id: str = ALICE,
+        stop_price: str | None = None,
     ) -> Event:
         return self.tell(
             ReplaceOrder(
@@ -262,6 +263,7 @@ class Desk:
                 order_id=order_id,
                 quantity_e8=None if quantity is None else parse_e8(quantity),
                 price_e8=None if price is None else parse_e8(price),
+                stop_price_e8=None if stop_price is None else parse_e8(stop_price),
             )
         )
 
@@ -275,6 +277,7 @@ class Desk:
             symbol=order.symbol,
             quantity_e8=wanted.quantity_e8,
             price_e8=wanted.price_e8,
+            stop_price_e8=wanted.stop_price_e8,
             cum_quantity_e8=known.cum_quantity_e8,
         )
         return self.tell(replace(fact, **changes))

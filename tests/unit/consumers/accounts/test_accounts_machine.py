@@ -164,9 +164,16 @@ class Exchange(RuleBasedStateMachine):
         pick=picks,
         quantity_e8=st.none() | st.integers(10, 2_000).map(lambda each: each * E8 // 1_000),
         price_e8=st.none() | st.integers(50_00, 150_00).map(lambda each: each * TICK_E8),
+        stop_price_e8=st.none() | st.integers(50_00, 150_00).map(lambda each: each * TICK_E8),
     )
-    def replace(self, pick: int, quantity_e8: int | None, price_e8: int | None) -> None:
-        self._replace(pick, quantity_e8, price_e8)
+    def replace(
+        self,
+        pick: int,
+        quantity_e8: int | None,
+        price_e8: int | None,
+        stop_price_e8: int | None,
+    ) -> None:
+        self._replace(pick, quantity_e8, price_e8, stop_price_e8)
 
     @precondition(lambda self: self.resting)
     @rule(pick=picks, percent=st.integers(50, 150), agrees=st.booleans())
@@ -177,7 +184,13 @@ class Exchange(RuleBasedStateMachine):
         if self._replace(pick, quantity_e8, None):
             self._answer(order.order_id, agrees=agrees)
 
-    def _replace(self, pick: int, quantity_e8: int | None, price_e8: int | None) -> bool:
+    def _replace(
+        self,
+        pick: int,
+        quantity_e8: int | None,
+        price_e8: int | None,
+        stop_price_e8: int | None = None,
+    ) -> bool:
         trader, order = list(self.resting.values())[pick % len(self.resting)]
         event = self.desk.tell(
             ReplaceOrder(
@@ -185,6 +198,7 @@ class Exchange(RuleBasedStateMachine):
                 order_id=order.order_id,
                 quantity_e8=quantity_e8,
                 price_e8=price_e8,
+                stop_price_e8=stop_price_e8,
             )
         )
         if isinstance(event, ReplaceRequested):
@@ -265,6 +279,7 @@ class Exchange(RuleBasedStateMachine):
         if agrees and wanted.quantity_e8 > order.cum_quantity_e8:
             event = self.desk.replaced(order, trader)
             assert event.order.protection_price_e8 == wanted.price_e8 or not wanted.price_e8
+            assert wanted.stop_price_e8 in (None, event.order.stop_price_e8)
         else:
             reason = Reason.QUANTITY_FILLED
             event = self.desk.tell(

@@ -167,7 +167,11 @@ class Exchange:
                     * self.random.choice([1, 2, 3, 4])
                     // 200_000
                     * 100_000,
-                    price_e8=(known.price_e8 or 0) + self.random.randint(-200, 200) * E8 // 100,
+                    price_e8=(known.price_e8 or 0) + self.random.randint(-200, 200) * E8 // 100
+                    if known.price_e8
+                    else None,
+                    stop_price_e8=known.stop_price_e8
+                    and known.stop_price_e8 + self.random.randint(-200, 200) * E8 // 100,
                 )
             )
 
