@@ -120,6 +120,12 @@ CALLS: Final = (
             _VERSION,
         ),
     ),
+    Call(
+        "get",
+        "/api/v1/account/fees",
+        "Read one's fee tier and 30-day volume",
+        parameters=(_VERSION,),
+    ),
     Call("get", "/api/v1/portfolio", "Read one's portfolio", parameters=(_VERSION,)),
     Call(
         "get",
@@ -225,7 +231,7 @@ CALLS: Final = (
     Call(
         "patch",
         "/api/v1/orders/{order_id}",
-        "Change an order's quantity or limit",
+        "Change an order's quantity, limit or stop price",
         200,
         ReplaceForm,
         parameters=(("order_id", "path", _ORDER_ID),),

@@ -230,7 +230,8 @@ class OrderForm(Form):
     """POST /orders; the price of a market order is ignored.
 
     A GTD order, and only one, names the time when it ends; a post-only order never takes. One with
-    a stop price waits until the last price gets there.
+    a stop price waits until the last price gets there. Where it would trade with another order of
+    the same account, the newest (this one), the oldest or both are canceled.
     """
 
     asset_id: Asset
@@ -241,6 +242,9 @@ class OrderForm(Form):
     expires_at: Moment | None = None
     post_only: StrictBool = False
     stop_price: Price | None = None
+    self_trade_prevention: Literal["cancel_newest", "cancel_oldest", "cancel_both"] = (
+        "cancel_newest"
+    )
     client_order_id: ClientOrderId | None = None
 
     @model_validator(mode="before")
@@ -262,11 +266,12 @@ class ReplaceForm(Form):
 
     quantity: Quantity | None = None
     price: Price | None = None
+    stop_price: Price | None = None
 
     @model_validator(mode="after")
     def _with_a_change(self) -> Self:
-        if self.quantity is None and self.price is None:
-            raise ValueError("a quantity or a price has to change")
+        if self.quantity is None and self.price is None and self.stop_price is None:
+            raise ValueError("a quantity, a price or a stop_price has to change")
         return self
 
 

@@ -15,8 +15,9 @@ from read_models.markets.queries import Day, Level, Market, TradeRow
 from schemas.accounts import CASH, Side
 from schemas.candles import DAY_MS, HOUR_MS, MINUTE_MS, Candle
 from schemas.envelope import rfc3339
+from schemas.fees import rate_text
 from schemas.markets import TRADES, Quote, Rules, feed_series
-from schemas.money import E8, PPM, format_e8
+from schemas.money import format_e8
 
 _TRADES_DEFAULT: Final = 50
 _TRADES_MAX: Final = 100
@@ -195,15 +196,11 @@ def _rules_view(rules: Rules) -> dict[str, Any]:
         "tick_size": format_e8(rules.tick_e8),
         "lot_size": format_e8(rules.lot_e8),
         "min_notional": format_e8(rules.min_notional_e8),
-        "maker_fee_rate": _rate(rules.maker_fee_ppm),
-        "taker_fee_rate": _rate(rules.taker_fee_ppm),
-        "collar": _rate(rules.collar_ppm),
+        "maker_fee_rate": rate_text(rules.maker_fee_ppm),
+        "taker_fee_rate": rate_text(rules.taker_fee_ppm),
+        "collar": rate_text(rules.collar_ppm),
         "stale_after_ms": rules.stale_after_ms,
     }
-
-
-def _rate(ppm: int) -> str:
-    return format_e8(ppm * (E8 // PPM))
 
 
 def _quote_view(quote: Quote) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from schemas.accounts import (
     OrderType,
     PlaceOrder,
     ReplaceOrder,
+    SelfTradePrevention,
     Side,
     TimeInForce,
 )
@@ -81,6 +82,7 @@ def placed(form: OrderForm, *, account_id: str) -> PlaceOrder:
         expires_at_ms=form.expires_at,
         post_only=form.post_only,
         stop_price_e8=form.stop_price,
+        self_trade_prevention=SelfTradePrevention(form.self_trade_prevention),
     )
 
 
@@ -108,6 +110,7 @@ async def replace_order(request: Request) -> Response:
         order_id=order_id,
         quantity_e8=form.quantity,
         price_e8=form.price,
+        stop_price_e8=form.stop_price,
     )
     return await commanded(request, account_order(caller.user_id, command), status=200)
 

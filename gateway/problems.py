@@ -97,6 +97,10 @@ KINDS: Final[Mapping[str, Kind]] = {
     "post-only": Kind(422, "Would trade at once", "A post-only order must not take liquidity."),
     "self-trade": Kind(422, "Self-trade", "The order would trade with one of the same account."),
     "replace-pending": Kind(409, "Change pending", "Another change of this order is under way."),
+    "not-a-stop": Kind(422, "Not a stop", "The order has no stop price that could change."),
+    "stop-triggered": Kind(
+        409, "Stop already triggered", "The order's stop price was reached and counts no more."
+    ),
     "quantity-filled": Kind(
         422, "Quantity filled already", "The new quantity is not above what is filled."
     ),

@@ -38,6 +38,7 @@ def order_view(order: Order, *, version: int) -> dict[str, Any]:
         "expires_at": None if order.expires_at_ms is None else rfc3339(order.expires_at_ms),
         "post_only": order.post_only,
         "stop_price": optional_e8(order.stop_price_e8),
+        "self_trade_prevention": str(order.self_trade_prevention),
         "filled_quantity": format_e8(order.cum_quantity_e8),
         "remaining_quantity": format_e8(_remaining_e8(order)),
         "average_price": optional_e8(average_e8),

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Final
 import msgspec
 
 from schemas.codec import Codec, Message
+from schemas.fees import Tiers, check_tiers
 
 CASH: Final = "USD"
 
@@ -58,6 +59,17 @@ class Liquidity(StrEnum):
     TAKER = "TAKER"
 
 
+class SelfTradePrevention(StrEnum):
+    """Which order ends where an account would trade with itself; the newer one's word counts.
+
+    FIX calls the newer one the aggressive, the older one the passive.
+    """
+
+    CANCEL_NEWEST = "cancel_newest"
+    CANCEL_OLDEST = "cancel_oldest"
+    CANCEL_BOTH = "cancel_both"
+
+
 class Reason(StrEnum):
     """Why a command was refused or an order ended; the edge maps each to one problem type."""
 
@@ -92,6 +104,8 @@ class Reason(StrEnum):
     REPLACE_PENDING = "replace-pending"
     SELF_TRADE = "self-trade"
     QUANTITY_FILLED = "quantity-filled"
+    NOT_A_STOP = "not-a-stop"
+    STOP_TRIGGERED = "stop-triggered"
 
 
 class EndReason(StrEnum):
@@ -127,10 +141,15 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
 
 
 class Replacement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """What an order becomes if its market agrees; the price is that of a limit order."""
+    """What an order becomes if its market agrees; the price is that of a limit order.
+
+    A stop that gets another stop price gets the protection price that goes with it.
+    """
 
     quantity_e8: int
     price_e8: int | None = None
+    stop_price_e8: int | None = None
+    protection_price_e8: int | None = None
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -174,6 +193,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     post_only: bool = False
     replacing: Replacement | None = None
     stop_price_e8: int | None = None
+    self_trade_prevention: SelfTradePrevention = SelfTradePrevention.CANCEL_NEWEST
 
     @property
     def ends_at_once(self) -> bool:
@@ -234,6 +254,7 @@ class PlaceOrder(Message):
     expires_at_ms: int | None = None
     post_only: bool = False
     stop_price_e8: int | None = None
+    self_trade_prevention: SelfTradePrevention = SelfTradePrevention.CANCEL_NEWEST
 
 
 class CheckOrder(Message):
@@ -254,7 +275,8 @@ class CancelOrder(Message):
 class ReplaceOrder(Message):
     """Ask the market to change an open order's quantity (all of it, filled or not) or limit.
 
-    It keeps its priority when only the quantity falls. One change may be pending at a time.
+    It keeps its priority when only the quantity falls. One change may be pending at a time. A stop
+    that waits can get another stop price too.
     """
 
     TYPE: ClassVar[str] = "accounts.replace-order.v1"
@@ -262,6 +284,7 @@ class ReplaceOrder(Message):
     order_id: str
     quantity_e8: int | None = None
     price_e8: int | None = None
+    stop_price_e8: int | None = None
 
 
 class CancelAllOrders(Message):
@@ -270,6 +293,21 @@ class CancelAllOrders(Message):
     TYPE: ClassVar[str] = "accounts.cancel-all-orders.v1"
     account_id: ClientAccount
     asset: str | None = None
+
+
+class SetFees(Message):
+    """An operator's: from now on these tiers count; sent to every partition.
+
+    Raises:
+        ValueError: they are no schedule; decoding then fails.
+    """
+
+    TYPE: ClassVar[str] = "accounts.set-fees.v1"
+    tiers: Tiers
+
+    def __post_init__(self) -> None:
+        """Refuse what is no schedule."""
+        check_tiers(self.tiers)
 
 
 # --- facts from accounts itself ----------------------------------------------------------------
@@ -343,6 +381,7 @@ class ApplyReplace(Message):
     quantity_e8: int
     price_e8: int | None
     cum_quantity_e8: int
+    stop_price_e8: int | None = None
 
 
 class RefuseReplace(Message):
@@ -380,7 +419,8 @@ class MarketTerms(Message):
 
 
 # --- events ------------------------------------------------------------------------------------
-# The entity of an account's events is its account id, of CollarSet and TermsSet `market:<symbol>`.
+# The entity of an account's events is its account id, of CollarSet and TermsSet `market:<symbol>`,
+# of FeesSet `fees:schedule`.
 
 
 class FundsDeposited(Message):
@@ -468,7 +508,8 @@ class OrderRejected(Message):
 class OrderTraded(Message):
     """ExecType TRADE: one execution, settled from the lock.
 
-    `transactions` is the number of its last money movement (see `FundsDeposited`).
+    `transactions` is the number of its last money movement (see `FundsDeposited`),
+    `day_volume_e8` what the account traded so far on that day (UTC, logical time), in USD.
     """
 
     TYPE: ClassVar[str] = "accounts.order-traded.v1"
@@ -478,6 +519,7 @@ class OrderTraded(Message):
     holdings: tuple[Holding, ...]
     postings: tuple[Posting, ...]
     transactions: int = 0
+    day_volume_e8: int = 0
 
 
 class OrderFilled(Message):
@@ -599,6 +641,13 @@ class TermsSet(Message):
     terms: MarketTerms
 
 
+class FeesSet(Message):
+    """This partition's fees by tier; orders that are open keep the rates of their acceptance."""
+
+    TYPE: ClassVar[str] = "accounts.fees-set.v1"
+    tiers: Tiers
+
+
 OrderEvent = (
     OrderAccepted
     | OrderRejected
@@ -620,6 +669,7 @@ COMMANDS: Final = Codec(
     CancelOrder,
     ReplaceOrder,
     CancelAllOrders,
+    SetFees,
     ContinueCancelAll,
     ApplyExecution,
     EndOrder,
@@ -648,4 +698,5 @@ EVENTS: Final = Codec(
     HouseTraded,
     CollarSet,
     TermsSet,
+    FeesSet,
 )

@@ -8,7 +8,14 @@ from typing import Annotated, ClassVar, Final
 
 import msgspec
 
-from schemas.accounts import EndReason, OrderType, Reason, Side, TimeInForce
+from schemas.accounts import (
+    EndReason,
+    OrderType,
+    Reason,
+    SelfTradePrevention,
+    Side,
+    TimeInForce,
+)
 from schemas.candles import Candle
 from schemas.codec import Codec, Message
 
@@ -120,6 +127,7 @@ class SubmitOrder(Message):
     expires_at_ms: int | None = None
     post_only: bool = False
     stop_price_e8: int | None = None
+    self_trade_prevention: SelfTradePrevention = SelfTradePrevention.CANCEL_NEWEST
 
 
 class CancelRestingOrder(Message):
@@ -134,7 +142,9 @@ class CancelRestingOrder(Message):
 class ReplaceRestingOrder(Message):
     """Fact from accounts: give the order this quantity and limit, or say why not.
 
-    It keeps its priority when only the quantity falls; otherwise it comes anew and may trade.
+    It keeps its priority when only the quantity falls; otherwise it comes anew and may trade. A
+    `stop_price_e8`, where it changes, comes with the protection price that the lock was computed
+    from.
     """
 
     TYPE: ClassVar[str] = "markets.replace-resting-order.v1"
@@ -143,6 +153,8 @@ class ReplaceRestingOrder(Message):
     order_id: str
     quantity_e8: int
     price_e8: int | None
+    stop_price_e8: int | None = None
+    protection_price_e8: int | None = None
 
 
 class ActivateStop(Message):
@@ -270,6 +282,7 @@ class OrderRested(Message):
     time_in_force: TimeInForce
     expires_at_ms: int | None = None
     post_only: bool = False
+    self_trade_prevention: SelfTradePrevention = SelfTradePrevention.CANCEL_NEWEST
 
 
 class StopArmed(Message):
@@ -313,7 +326,7 @@ class OrderEnded(Message):
 
 
 class OrderReplaced(Message):
-    """The order has a new quantity and limit.
+    """The order has a new quantity and limit, or a stop another stop price.
 
     One that `keeps_priority` stays where it is with `leaves_e8`; any other left the book, and the
     events after this one say what it traded and where it rests or why it ended.
@@ -327,6 +340,7 @@ class OrderReplaced(Message):
     leaves_e8: int
     price_e8: int | None
     keeps_priority: bool
+    stop_price_e8: int | None = None
 
 
 class ReplaceRefused(Message):

@@ -12,6 +12,7 @@ from runtime.simulation.log import Broker
 from schemas import accounts, identity, markets
 from schemas.codec import Message, encode
 from schemas.envelope import ReplyRoute
+from schemas.fees import FeeTier
 from schemas.money import E8
 from simulation.laws import ENDS
 
@@ -32,6 +33,7 @@ _TIMES_IN_FORCE: Final = (
     accounts.TimeInForce.GTD,
     accounts.TimeInForce.GTD,
 )
+_SELF_TRADE_PREVENTIONS: Final = tuple(accounts.SelfTradePrevention)
 _DAY_MS: Final = 86_400_000
 _LAST_QUOTES: Final = 20
 """How often prices move after the last command, so that what waits for them gets somewhere."""
@@ -56,6 +58,7 @@ class Workload:
         for symbol in SYMBOLS:
             self._list(symbol)
         self.quote()
+        self._set_fees()
         for account_id in self._accounts:
             funds = accounts.DepositFunds(account_id=account_id, amount_e8=5_000 * E8)
             self._send("accounts", account_id, funds, is_punctual=True)
@@ -72,6 +75,7 @@ class Workload:
             (3, self._poison),
             (3, self._tick),
             (2, self._halt_or_resume),
+            (2, self._set_fees),
         )
 
     @property
@@ -146,6 +150,7 @@ class Workload:
             if time_in_force is accounts.TimeInForce.GTD
             else None,
             post_only=random.random() < 0.1,
+            self_trade_prevention=random.choice(_SELF_TRADE_PREVENTIONS),
         )
         if random.random() < 0.3:
             command = self._stop(command, symbol)
@@ -185,8 +190,23 @@ class Workload:
             order_id=order_id,
             quantity_e8=self._random.choice((None, 100_000, 400_000, 1_000_000_000)),
             price_e8=self._random.choice((None, _PRICE_E8["BTC-USD"] + drift)),
+            stop_price_e8=self._random.choice((*[None] * 3, self._prices["BTC-USD"] + drift)),
         )
         self._send("accounts", account_id, command)
+
+    def _set_fees(self) -> None:
+        """Some tiers, which accounts climb in a few trades, in each partition by itself."""
+        volumes = sorted(self._random.sample(range(1, 3_000), self._random.choice((0, 1, 3))))
+        tiers = tuple(
+            FeeTier(
+                volume_e8=volume * E8,
+                maker_fee_ppm=self._random.choice((0, 333, 1_000)),
+                taker_fee_ppm=self._random.choice((0, 777, 2_500)),
+            )
+            for volume in (0, *volumes)
+        )
+        for number in range(self._broker.partitions["accounts.commands"]):
+            self._send("accounts", number, accounts.SetFees(tiers=tiers))
 
     def _cancel_all(self) -> None:
         account_id = self._random.choice(self._accounts)

@@ -6,9 +6,9 @@ from typing import Final
 import msgspec
 
 from consumers.accounts import decide, evolve, outbox
-from consumers.accounts.state import MARKET_PREFIX, Account, Market, State
+from consumers.accounts.state import FEES, MARKET_PREFIX, Account, Market, State
 from runtime.journal.context import Outgoing
-from schemas.accounts import COMMANDS, EVENTS, CollarSet, TermsSet
+from schemas.accounts import COMMANDS, EVENTS, CollarSet, FeesSet, TermsSet
 from schemas.codec import Codec, Message
 from schemas.envelope import Cause
 from schemas.topics import ACCOUNTS
@@ -16,10 +16,11 @@ from schemas.topics import ACCOUNTS
 _ENCODER: Final = msgspec.json.Encoder()
 _ACCOUNT: Final = msgspec.json.Decoder(Account)
 _MARKET: Final = msgspec.json.Decoder(Market)
+_FEES: Final = msgspec.json.Decoder(FeesSet)
 
 
 class AccountsContext:
-    """Entities are account ids (a user's, or `house:<symbol>`) and `market:<symbol>`."""
+    """Entities are account ids (a user's, or `house:<symbol>`), `market:<symbol>` and the fees."""
 
     name: str = ACCOUNTS
     schema_version: int = 1
@@ -31,12 +32,14 @@ class AccountsContext:
         return State()
 
     def entity_of(self, event: Message) -> str:
-        """The account, or the market that this partition was told about."""
+        """The account, or what this partition was told about: a market, or the fees."""
         match event:
             case CollarSet():
                 return MARKET_PREFIX + event.symbol
             case TermsSet():
                 return MARKET_PREFIX + event.terms.symbol
+            case FeesSet():
+                return FEES
             case _:
                 return getattr(event, "account_id")  # noqa: B009  # all others have it
 
@@ -61,20 +64,24 @@ class AccountsContext:
         return outbox.answers(event, cause)
 
     def entities(self, state: State) -> Iterable[str]:
-        """Accounts, then markets."""
+        """Accounts, then markets, then the fees if they were ever set."""
         yield from state.accounts
         for symbol in state.markets:
             yield MARKET_PREFIX + symbol
+        if state.fees is not None:
+            yield FEES
 
     def dump(self, state: State, entity: str) -> bytes:
         """The entity as JSON, its parts in the order of its history."""
         if entity.startswith(MARKET_PREFIX):
             return _ENCODER.encode(state.markets[entity.removeprefix(MARKET_PREFIX)])
-        return _ENCODER.encode(state.accounts[entity])
+        return _ENCODER.encode(state.fees if entity == FEES else state.accounts[entity])
 
     def load(self, state: State, entity: str, stored: bytes) -> None:
         """Put a dumped entity back."""
         if entity.startswith(MARKET_PREFIX):
             state.markets[entity.removeprefix(MARKET_PREFIX)] = _MARKET.decode(stored)
+        elif entity == FEES:
+            state.fees = _FEES.decode(stored)
         else:
             state.accounts[entity] = _ACCOUNT.decode(stored)

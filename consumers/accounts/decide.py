@@ -25,6 +25,7 @@ from schemas.accounts import (
     ContinueCancelAll,
     DepositFunds,
     EndOrder,
+    FeesSet,
     FundsDeposited,
     FundsWithdrawn,
     MarketTerms,
@@ -39,6 +40,7 @@ from schemas.accounts import (
     RefuseCancel,
     RefuseReplace,
     ReplaceOrder,
+    SetFees,
     TermsSet,
     WithdrawFunds,
 )
@@ -158,20 +160,22 @@ def withdraw(state: State, command: WithdrawFunds, cause: Cause) -> FundsWithdra
 def place(state: State, command: PlaceOrder, cause: Cause) -> OrderAccepted | OrderRejected:
     """Accept the order and lock its worst case, or refuse it with a reason.
 
-    The order keeps the fee rates of its acceptance, so that its lock covers them whatever comes.
+    The order keeps the fee rates of its acceptance, so that its lock covers them whatever its
+    account trades and operators set later.
     """
     market = rules.quoted(state, command.asset, cause.time_ms)
     if isinstance(market, Reason):
         return _rejected(command, market, cause)
     account = state.account(command.account_id)
-    lock = rules.lock_of(command, market)
+    rates = rules.rates_of(state, account, market.terms, cause.time_ms)
+    lock = rules.lock_of(command, market, rates)
     if reason := rules.refusal(account, command, market, lock, now_ms=cause.time_ms):
         return _rejected(command, reason, cause)
     order = replace(
         _order(command, cause),
         number=account.number + 1,
-        maker_fee_ppm=market.terms.maker_fee_ppm,
-        taker_fee_ppm=market.terms.taker_fee_ppm,
+        maker_fee_ppm=rates.maker_ppm,
+        taker_fee_ppm=rates.taker_ppm,
         protection_price_e8=lock.protection_price_e8,
         locked_asset=lock.asset,
         locked_e8=lock.amount_e8,
@@ -271,6 +275,8 @@ def _told(fact: Message) -> Message:
             )
         case MarketTerms():
             return TermsSet(terms=_sane(fact))
+        case SetFees():
+            return FeesSet(tiers=fact.tiers)
         case RefuseCancel():
             return CommandRefused(
                 account_id=fact.account_id,
@@ -300,6 +306,7 @@ def _order(command: PlaceOrder, cause: Cause) -> Order:
         expires_at_ms=rules.expiry_of(command, cause.time_ms),
         post_only=command.post_only,
         stop_price_e8=command.stop_price_e8,
+        self_trade_prevention=command.self_trade_prevention,
     )
 
 

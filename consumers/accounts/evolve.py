@@ -6,6 +6,7 @@ from schemas.accounts import (
     CancelRequested,
     CollarSet,
     CommandRefused,
+    FeesSet,
     FundsDeposited,
     FundsWithdrawn,
     Holding,
@@ -23,8 +24,10 @@ from schemas.accounts import (
     ReplaceRequested,
     TermsSet,
 )
+from schemas.candles import DAY_MS
 from schemas.codec import Message
 from schemas.envelope import Cause
+from schemas.fees import counts
 
 
 def evolve(state: State, event: Message, cause: Cause) -> None:
@@ -40,6 +43,7 @@ def evolve(state: State, event: Message, cause: Cause) -> None:
             account.orders[event.order.order_id] = event.order
             account.transactions = event.transactions
             _hold(account, event.holdings)
+            _count(account, event.day_volume_e8, cause.time_ms // DAY_MS)
         case HouseTraded():
             _hold(_account(state, event.account_id), event.holdings)
         case OrderFilled() | OrderCanceled() | OrderExpired() | OrderRejected():
@@ -75,6 +79,8 @@ def _learn(state: State, event: Message, cause: Cause) -> None:
             market.collar, market.collar_at_ms = event, cause.time_ms
         case TermsSet():
             _market(state, event.terms.symbol).terms = event.terms
+        case FeesSet():
+            state.fees = event
         case _:
             raise TypeError(f"not an event of accounts: {type(event).__name__}")
 
@@ -96,6 +102,14 @@ def _market(state: State, symbol: str) -> Market:
 def _hold(account: Account, holdings: tuple[Holding, ...]) -> None:
     for holding in holdings:
         account.holdings[holding.asset] = holding
+
+
+def _count(account: Account, volume_e8: int, today: int) -> None:
+    """Keep the day's volume, and forget with a new day those that no longer count."""
+    if today not in account.volumes:
+        for day in [each for each in account.volumes if not counts(each, today)]:
+            del account.volumes[day]
+    account.volumes[today] = volume_e8
 
 
 def _accept(account: Account, event: OrderAccepted) -> None:

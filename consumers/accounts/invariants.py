@@ -7,6 +7,7 @@ from consumers.accounts.state import FINAL_ORDERS_MAX, Account, State, is_house
 from runtime.errors import InvariantBroken
 from schemas.accounts import Order, Posting
 from schemas.codec import Message
+from schemas.fees import VOLUME_DAYS
 
 
 def check(state: State) -> None:
@@ -38,6 +39,8 @@ def check_account(account_id: str, account: Account) -> None:
         raise InvariantBroken(f"{account_id}: an order locks what the account never held")
     if len(account.orders) > OPEN_ORDERS_MAX or len(account.final_orders) > FINAL_ORDERS_MAX:
         raise InvariantBroken(f"{account_id}: remembers too many orders")
+    if len(account.volumes) > VOLUME_DAYS or any(each < 0 for each in account.volumes.values()):
+        raise InvariantBroken(f"{account_id}: volumes are not those of {VOLUME_DAYS} days")
     _check_client_order_ids(account_id, account)
 
 

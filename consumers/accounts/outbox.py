@@ -83,6 +83,8 @@ def _replace(event: ReplaceRequested) -> Sequence[Outgoing]:
         order_id=order.order_id,
         quantity_e8=order.replacing.quantity_e8,
         price_e8=order.replacing.price_e8,
+        stop_price_e8=order.replacing.stop_price_e8,
+        protection_price_e8=order.replacing.protection_price_e8,
     )
     return (Outgoing(MARKETS_COMMANDS, order.symbol, message, carries_reply=True),)
 
@@ -103,6 +105,7 @@ def _submit(event: OrderAccepted) -> Outgoing:
         expires_at_ms=order.expires_at_ms,
         post_only=order.post_only,
         stop_price_e8=order.stop_price_e8,
+        self_trade_prevention=order.self_trade_prevention,
     )
     return Outgoing(
         MARKETS_COMMANDS,

@@ -7,6 +7,7 @@ from consumers.accounts.state import Account, State
 from runtime.errors import Halted
 from schemas.accounts import (
     ApplyReplace,
+    CollarSet,
     CommandRefused,
     Holding,
     Order,
@@ -34,12 +35,13 @@ def replace_order(
     order = account.orders.get(command.order_id)
     if order is None:
         return refused(account, command)
-    wanted = _wanted(order, command)
     market = state.markets[order.symbol]
-    if market.terms is None:
-        raise Halted(f"order {order.order_id} was accepted on a market without terms")
-    last_e8 = None if market.collar is None else market.collar.last_e8
-    if reason := rules.replace_refusal(order, wanted, market.terms, last_e8):
+    if market.terms is None or market.collar is None:
+        raise Halted(f"order {order.order_id} was accepted on a market without terms or price")
+    wanted = _wanted(order, command, market.collar)
+    if isinstance(wanted, Reason):
+        return refused(account, command, wanted)
+    if reason := rules.replace_refusal(order, wanted, market.terms, market.collar.last_e8):
         return refused(account, command, reason)
     more_e8 = max(0, rules.need_while_replacing(order, wanted) - order.locked_e8)
     if more_e8 and (reason := rules.funds_refusal(account, order.locked_asset, more_e8)):
@@ -59,8 +61,8 @@ def replaced(state: State, fact: ApplyReplace, cause: Cause) -> OrderReplaced:
     """
     account = state.account(fact.account_id)
     before = account.orders.get(fact.order_id)
-    wanted = Replacement(quantity_e8=fact.quantity_e8, price_e8=fact.price_e8)
-    if before is None or before.symbol != fact.symbol or before.replacing != wanted:
+    wanted = None if before is None or before.symbol != fact.symbol else before.replacing
+    if before is None or wanted is None or not _is_answer(fact, wanted):
         raise Halted(f"not a replace that was asked: {fact}")
     if before.cum_quantity_e8 != fact.cum_quantity_e8:
         raise Halted(f"order {fact.order_id} traded {before.cum_quantity_e8}, not {fact}")
@@ -68,9 +70,8 @@ def replaced(state: State, fact: ApplyReplace, cause: Cause) -> OrderReplaced:
         before,
         quantity_e8=wanted.quantity_e8,
         price_e8=wanted.price_e8,
-        protection_price_e8=before.protection_price_e8
-        if wanted.price_e8 is None
-        else wanted.price_e8,
+        protection_price_e8=rules.worst_price_of(before, wanted),
+        stop_price_e8=wanted.stop_price_e8 or before.stop_price_e8,
         replacing=None,
         updated_at_ms=cause.time_ms,
     )
@@ -112,13 +113,30 @@ def refused(
     )
 
 
-def _wanted(order: Order, command: ReplaceOrder) -> Replacement:
-    """What the command leaves out stays as it is."""
+def _is_answer(fact: ApplyReplace, wanted: Replacement) -> bool:
+    return (fact.quantity_e8, fact.price_e8, fact.stop_price_e8) == (
+        wanted.quantity_e8,
+        wanted.price_e8,
+        wanted.stop_price_e8,
+    )
+
+
+def _wanted(order: Order, command: ReplaceOrder, collar: CollarSet) -> Replacement | Reason:
+    """What the command leaves out stays as it is; a stop price takes its worst price along."""
     quantity_e8, price_e8 = command.quantity_e8, command.price_e8
-    return Replacement(
+    wanted = Replacement(
         quantity_e8=order.quantity_e8 if quantity_e8 is None else quantity_e8,
         price_e8=order.price_e8 if price_e8 is None else price_e8,
     )
+    stop_e8 = command.stop_price_e8
+    if stop_e8 is None:
+        return wanted
+    if order.stop_price_e8 is None:
+        return Reason.NOT_A_STOP
+    worst_e8 = wanted.price_e8
+    if worst_e8 is None:
+        worst_e8 = rules.market_protection(replace(order, stop_price_e8=stop_e8), collar)
+    return replace(wanted, stop_price_e8=stop_e8, protection_price_e8=worst_e8)
 
 
 def _fitted(

@@ -1,12 +1,15 @@
 """What an order must keep to be accepted, and how much it locks.
 
-The caps are of the whole exchange; tick, lot, least notional, fees and prices are of the market,
-as this partition was last told (they came in the command stream, so replay knows them).
+The caps are of the whole exchange; tick, lot, least notional and prices are of the market, fees of
+the account's tier and the market, all as this partition was last told (they came in the command
+stream, so replay knows them).
 """
 
 from typing import Final, NamedTuple
 
-from consumers.accounts.state import DAY_MS, Account, State
+from msgspec.structs import replace
+
+from consumers.accounts.state import Account, State
 from schemas.accounts import (
     CASH,
     CollarSet,
@@ -19,6 +22,8 @@ from schemas.accounts import (
     Side,
     TimeInForce,
 )
+from schemas.candles import DAY_MS
+from schemas.fees import tier_of, volume_of
 from schemas.money import E8, PPM, fee_ceil, notional_ceil
 
 QUANTITY_MIN_E8: Final = E8 // 1000
@@ -35,6 +40,13 @@ class Quoted(NamedTuple):
 
     terms: MarketTerms
     collar: CollarSet
+
+
+class Rates(NamedTuple):
+    """What an order pays of its notional, in parts per million."""
+
+    maker_ppm: int
+    taker_ppm: int
 
 
 class Lock(NamedTuple):
@@ -57,6 +69,19 @@ def quoted(state: State, asset: str, now_ms: int) -> Quoted | Reason:
     return Quoted(market.terms, market.collar)
 
 
+def rates_of(state: State, account: Account, terms: MarketTerms, now_ms: int) -> Rates:
+    """The rates of the account's tier at log time `now_ms`, and the market's own on top.
+
+    Together they never exceed the notional, which is all that a sale brings.
+    """
+    tiers = state.tiers
+    tier = tiers[tier_of(tiers, volume_of(account.volumes, now_ms)) if len(tiers) > 1 else 0]
+    return Rates(
+        min(PPM, tier.maker_fee_ppm + terms.maker_fee_ppm),
+        min(PPM, tier.taker_fee_ppm + terms.taker_fee_ppm),
+    )
+
+
 def limit_of(order: PlaceOrder) -> int | None:
     """The limit price; the price that a market order may name means nothing."""
     return None if order.order_type is OrderType.MARKET else order.price_e8
@@ -77,18 +102,17 @@ def expiry_of(order: PlaceOrder, now_ms: int) -> int | None:
     return order.expires_at_ms
 
 
-def lock_of(order: PlaceOrder, market: Quoted) -> Lock:
+def lock_of(order: PlaceOrder, market: Quoted, rates: Rates) -> Lock:
     """The worst case: a buy pays its worst price and the dearer fee on it, a sell gives it all."""
     limit_e8 = limit_of(order)
-    protection_e8 = _market_protection(order, market.collar) if limit_e8 is None else limit_e8
+    protection_e8 = market_protection(order, market.collar) if limit_e8 is None else limit_e8
     if order.side is Side.SELL:
         return Lock(protection_e8, order.asset, order.quantity_e8)
     notional_e8 = notional_ceil(protection_e8, order.quantity_e8)
-    rate_ppm = max(market.terms.maker_fee_ppm, market.terms.taker_fee_ppm)
-    return Lock(protection_e8, CASH, notional_e8 + fee_ceil(notional_e8, rate_ppm))
+    return Lock(protection_e8, CASH, notional_e8 + fee_ceil(notional_e8, max(rates)))
 
 
-def _market_protection(order: PlaceOrder, collar: CollarSet) -> int:
+def market_protection(order: PlaceOrder | Order, collar: CollarSet) -> int:
     """The collar's edge around the last price; of a stop around its stop price, if that is worse.
 
     The band is that of now, and a buy's edge is rounded up, so that the lock is never too small.
@@ -124,7 +148,7 @@ def refusal(
 
 
 def replace_refusal(
-    order: Order, wanted: Replacement, terms: MarketTerms, last_e8: int | None
+    order: Order, wanted: Replacement, terms: MarketTerms, last_e8: int
 ) -> Reason | None:
     """Why an open order cannot become this, if it cannot; `last_e8` is the last known price."""
     is_limit = order.order_type is OrderType.LIMIT
@@ -136,10 +160,19 @@ def replace_refusal(
         return reason
     if wanted.quantity_e8 <= order.cum_quantity_e8:
         return Reason.QUANTITY_FILLED
-    worst_e8 = order.protection_price_e8 if wanted.price_e8 is None else wanted.price_e8
-    last_e8 = last_e8 or worst_e8
-    price_e8 = _market_price(order, last_e8) if wanted.price_e8 is None else wanted.price_e8
+    stop_e8 = wanted.stop_price_e8
+    if stop_e8 is not None and (reason := _price_refusal(stop_e8, terms)):
+        return reason
+    asked = order if stop_e8 is None else replace(order, stop_price_e8=stop_e8)
+    price_e8 = _market_price(asked, last_e8) if wanted.price_e8 is None else wanted.price_e8
     return _value_refusal(wanted.quantity_e8, price_e8, last_e8, terms)
+
+
+def worst_price_of(order: Order, wanted: Replacement) -> int:
+    """The protection price of what an open order is to become."""
+    if wanted.protection_price_e8 is not None:
+        return wanted.protection_price_e8
+    return order.protection_price_e8 if wanted.price_e8 is None else wanted.price_e8
 
 
 def need_of(order: Order) -> int:
@@ -164,8 +197,7 @@ def need_while_replacing(order: Order, wanted: Replacement) -> int:
     """
     if order.side is Side.SELL:
         return max(order.quantity_e8, wanted.quantity_e8) - order.cum_quantity_e8
-    old_price_e8 = order.protection_price_e8
-    new_price_e8 = old_price_e8 if wanted.price_e8 is None else wanted.price_e8
+    old_price_e8, new_price_e8 = order.protection_price_e8, worst_price_of(order, wanted)
     before_e8 = notional_ceil(old_price_e8, order.quantity_e8 - order.cum_quantity_e8)
     more_e8 = notional_ceil(new_price_e8, max(0, wanted.quantity_e8 - order.quantity_e8))
     after_e8 = notional_ceil(new_price_e8, wanted.quantity_e8 - order.cum_quantity_e8)

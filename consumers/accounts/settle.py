@@ -25,6 +25,7 @@ from schemas.accounts import (
     OrderTraded,
     Side,
 )
+from schemas.candles import DAY_MS
 from schemas.envelope import Cause
 from schemas.money import PPM
 
@@ -54,6 +55,7 @@ def executed(state: State, fact: ApplyExecution, cause: Cause) -> OrderTraded:
         order=order,
         execution=_execution(fact, fee_e8),
         transactions=account.transactions + (2 if fee_e8 else 1),
+        day_volume_e8=account.volumes.get(cause.time_ms // DAY_MS, 0) + fact.notional_e8,
         holdings=settle(account, fact, fee_e8, cause.time_ms),
         postings=ledger.trade_postings(fact, ledger.LOCKED, fee_e8),
     )

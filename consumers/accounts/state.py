@@ -4,12 +4,15 @@ from typing import Final
 
 import msgspec
 
-from schemas.accounts import CASH, CollarSet, Holding, MarketTerms, Order
+from schemas.accounts import CASH, CollarSet, FeesSet, Holding, MarketTerms, Order
+from schemas.candles import DAY_MS
+from schemas.fees import NO_FEES, Tiers
 
 HOUSE_PREFIX: Final = "house:"
 MARKET_PREFIX: Final = "market:"
+FEES: Final = "fees:schedule"
+"""The entity of the fees by tier."""
 FINAL_ORDERS_MAX: Final = 100
-DAY_MS: Final = 86_400_000
 
 
 class DayTotal(msgspec.Struct, frozen=True, gc=False):
@@ -34,7 +37,8 @@ class Account(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     `final_orders` keeps the latest `FINAL_ORDERS_MAX` finished ones with their client order id,
     oldest first; `client_order_ids` has those of the open and of these. Every dict is in the order
     of the account's history, so that the stored form is the same for the same history (S2).
-    `transactions` counts the money movements.
+    `transactions` counts the money movements. `volumes` has what was traded on each day that
+    counts for its tier, in 1e-8 USD.
     """
 
     holdings: dict[str, Holding] = {}
@@ -45,6 +49,7 @@ class Account(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     transactions: int = 0
     deposited: DayTotal = DayTotal()
     withdrawn: DayTotal = DayTotal()
+    volumes: dict[int, int] = {}
 
     def holding(self, asset: str, time_ms: int) -> Holding:
         """What it has of an asset; one never held starts at `time_ms`."""
@@ -63,10 +68,16 @@ class Market(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
 
 
 class State(msgspec.Struct):
-    """One partition: accounts by id, markets by symbol."""
+    """One partition: accounts by id, markets by symbol, and the fees once they were set."""
 
     accounts: dict[str, Account] = {}
     markets: dict[str, Market] = {}
+    fees: FeesSet | None = None
+
+    @property
+    def tiers(self) -> Tiers:
+        """The fees by tier."""
+        return NO_FEES if self.fees is None else self.fees.tiers
 
     def account(self, account_id: str) -> Account:
         """The account, or an empty one for an id without history; only for reading."""

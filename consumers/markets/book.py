@@ -9,7 +9,7 @@ import msgspec
 from sortedcontainers import SortedDict
 
 from consumers.markets.stops import StopOrder, Stops
-from schemas.accounts import Side, TimeInForce
+from schemas.accounts import SelfTradePrevention, Side, TimeInForce
 from schemas.candles import Candle
 from schemas.markets import Quote, Rules
 
@@ -29,6 +29,7 @@ class Resting(msgspec.Struct, kw_only=True, gc=False):
     time_in_force: TimeInForce
     expires_at_ms: int | None = None
     post_only: bool = False
+    self_trade_prevention: SelfTradePrevention = SelfTradePrevention.CANCEL_NEWEST
 
     @property
     def cum_quantity_e8(self) -> int:

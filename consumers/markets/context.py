@@ -28,7 +28,7 @@ class MarketsContext:
     """The deciding context `markets`; its entities are symbols and the clock."""
 
     name = MARKETS
-    schema_version = 3
+    schema_version = 4
     commands = COMMANDS
     events = EVENTS
 

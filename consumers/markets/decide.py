@@ -50,6 +50,7 @@ from schemas.markets import (
     ResumeMarket,
     Rules,
     StopArmed,
+    StopsTriggered,
     SubmitOrder,
     TickClock,
     TradeExecuted,
@@ -118,7 +119,7 @@ def submit(state: Markets, order: SubmitOrder, cause: Cause) -> Sequence[Message
 
 def _matched(book: Book, order: SubmitOrder, cause: Cause) -> Sequence[Message]:
     swept = sweep(book, order, order.quantity_e8, now_ms=cause.time_ms)
-    if not swept.fills and not swept.over and swept.stop is not Stop.SELF:
+    if not (swept.fills or swept.over or swept.own or swept.stop is Stop.SELF):
         return (_remainder(order, swept),)
     if order.post_only and _would_trade(swept):
         return (_ended(order, EndReason.EXPIRED, 0, Reason.POST_ONLY),)
@@ -181,7 +182,8 @@ def _turned_away(book: Book, order: SubmitOrder, now_ms: int) -> OrderEnded | No
 
 
 def _would_trade(swept: Sweep) -> bool:
-    return bool(swept.fills) or swept.stop is Stop.SELF
+    """Whether it meets another order at its price, be it one's own."""
+    return bool(swept.fills or swept.own) or swept.stop is Stop.SELF
 
 
 def _killed(order: SubmitOrder, stop: Stop) -> OrderEnded:
@@ -217,6 +219,7 @@ def _remainder(order: SubmitOrder, swept: Sweep) -> Message:
             time_in_force=order.time_in_force,
             expires_at_ms=order.expires_at_ms,
             post_only=order.post_only,
+            self_trade_prevention=order.self_trade_prevention,
         )
     return _ended(order, EndReason.EXPIRED, cum_e8, _shortage(order, swept.stop))
 
@@ -286,7 +289,7 @@ def replace_order(
     if resting.is_over(cause.time_ms):
         return (_over(book, resting), _unreplaced(command, Reason.ORDER_FINAL))
     if isinstance(resting, StopOrder):
-        return (_stop_changed(book, command, resting),)
+        return _stop_changed(book, command, resting)
     if reason := _replace_refusal(book, command, resting):
         return (_unreplaced(command, reason),)
     if command.price_e8 == resting.price_e8 and command.quantity_e8 <= resting.quantity_e8:
@@ -294,18 +297,44 @@ def replace_order(
     return _come_anew(book, command, resting, cause)
 
 
-def _stop_changed(book: Book, command: ReplaceRestingOrder, stop: StopOrder) -> Message:
-    """A stop keeps its stop price and its place whatever else it becomes."""
+def _stop_changed(book: Book, command: ReplaceRestingOrder, stop: StopOrder) -> Sequence[Message]:
+    """A stop keeps its place whatever it becomes, unless it gets another stop price."""
     if not book.is_open:
-        return _unreplaced(command, Reason.MARKET_HALTED)
+        return (_unreplaced(command, Reason.MARKET_HALTED),)
     if (command.price_e8 is None) != (stop.order.price_e8 is None):
-        return _unreplaced(command, Reason.INVALID_PRICE)
-    return _replaced(command, stop, keeps_priority=True)
+        return (_unreplaced(command, Reason.INVALID_PRICE),)
+    if command.stop_price_e8 is None:
+        return (_replaced(command, stop, keeps_priority=True),)
+    if stop.is_triggered:
+        return (_unreplaced(command, Reason.STOP_TRIGGERED),)
+    return _armed_anew(book, command, stop)
+
+
+def _armed_anew(book: Book, command: ReplaceRestingOrder, stop: StopOrder) -> Sequence[Message]:
+    """The stop comes last at its new stop price; where that is reached it is triggered now."""
+    order = replace(
+        stop.order,
+        quantity_e8=command.quantity_e8,
+        price_e8=command.price_e8,
+        protection_price_e8=command.protection_price_e8 or stop.order.protection_price_e8,
+        stop_price_e8=command.stop_price_e8,
+    )
+    replaced = _replaced(command, stop, keeps_priority=False)
+    armed = StopArmed(symbol=book.symbol, number=book.stops.count + 1, order=order)
+    last_e8 = book.last_e8
+    if last_e8 is None or not is_reached(order, last_e8):
+        return (replaced, armed)
+    now = StopsTriggered(
+        symbol=book.symbol, low_e8=last_e8, high_e8=last_e8, order_ids=(order.order_id,)
+    )
+    return (replaced, armed, now)
 
 
 def _replace_refusal(book: Book, command: ReplaceRestingOrder, resting: Resting) -> Reason | None:
     if not book.is_open:
         return Reason.MARKET_HALTED
+    if command.stop_price_e8 is not None:
+        return Reason.STOP_TRIGGERED
     if command.quantity_e8 <= resting.cum_quantity_e8:
         return Reason.QUANTITY_FILLED
     return Reason.INVALID_PRICE if command.price_e8 is None else None
@@ -342,6 +371,7 @@ def _renewed(command: ReplaceRestingOrder, resting: Resting) -> SubmitOrder:
         protection_price_e8=price_e8,
         expires_at_ms=resting.expires_at_ms,
         post_only=resting.post_only,
+        self_trade_prevention=resting.self_trade_prevention,
     )
 
 
@@ -356,6 +386,7 @@ def _replaced(
         leaves_e8=command.quantity_e8 - resting.cum_quantity_e8,
         price_e8=command.price_e8,
         keeps_priority=keeps_priority,
+        stop_price_e8=command.stop_price_e8,
     )
 
 
@@ -374,12 +405,14 @@ def _unreplaced(command: ReplaceRestingOrder, reason: Reason) -> ReplaceRefused:
 def _taken(
     book: Book, order: SubmitOrder, swept: Sweep, cause: Cause, *, cum_e8: int = 0
 ) -> Iterator[Message]:
-    """The ends of those whose time had come, then the trades, each with the end of what it filled.
+    """The ends of those that make way, then the trades, each with the end of what it filled.
 
     `cum_e8` is what the order traded before.
     """
     for each in swept.over:
         yield _over(book, each)
+    for each in swept.own:
+        yield _left(book.symbol, each, EndReason.CANCELED, Reason.SELF_TRADE)
     for n, fill in enumerate(swept.fills):
         cum_e8 += fill.quantity_e8
         taker = Party(

@@ -104,6 +104,7 @@ def _resting(event: OrderRested) -> Resting:
         time_in_force=event.time_in_force,
         expires_at_ms=event.expires_at_ms,
         post_only=event.post_only,
+        self_trade_prevention=event.self_trade_prevention,
     )
 
 

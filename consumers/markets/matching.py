@@ -9,13 +9,13 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from consumers.markets.book import Book, Resting
-from schemas.accounts import OrderType, Side
+from schemas.accounts import OrderType, SelfTradePrevention, Side
 from schemas.markets import Quote, Rules, SubmitOrder
 
 FILLS_MAX: Final = 500
 """Fills in one decision (W4): a sweep is never split over two."""
 EXPIRIES_MAX: Final = 500
-"""Orders whose time has come that one decision ends."""
+"""Orders that one decision ends although they did not trade."""
 OPPOSITE: Final = {Side.BUY: Side.SELL, Side.SELL: Side.BUY}
 
 
@@ -38,10 +38,14 @@ class Stop(Enum):
 
 
 class Sweep(NamedTuple):
-    """What an incoming order meets; `over` are those on its way whose time has come."""
+    """What an incoming order meets.
+
+    On its way `over` are those whose time has come, and `own` those of the same account that end.
+    """
 
     fills: list[Fill]
     over: list[Resting]
+    own: list[Resting]
     leaves_e8: int
     stop: Stop
 
@@ -56,11 +60,12 @@ def worst_price(order: SubmitOrder) -> int:
 def sweep(book: Book, order: SubmitOrder, leaves_e8: int, *, now_ms: int) -> Sweep:
     """Match what is left of an incoming order as far as its price and `FILLS_MAX` go.
 
-    No account trades with itself: where its own order comes next, the incoming one goes no
-    further, and the resting one keeps its place (cancel newest).
+    No account trades with itself: where its own order comes next, the incoming one says whether
+    it goes no further, the resting one makes way, or both.
     """
     fills: list[Fill] = []
     over: list[Resting] = []
+    own: list[Resting] = []
     side = OPPOSITE[order.side]
     sign = book.ladders[side].sign
     rank_max = sign * worst_price(order)
@@ -68,20 +73,24 @@ def sweep(book: Book, order: SubmitOrder, leaves_e8: int, *, now_ms: int) -> Swe
         if not leaves_e8:
             break
         if sign * offer.price_e8 > rank_max:
-            return Sweep(fills, over, leaves_e8, Stop.PRICE)
-        if len(fills) == FILLS_MAX or len(over) == EXPIRIES_MAX:
-            return Sweep(fills, over, leaves_e8, Stop.FILLS)
+            return Sweep(fills, over, own, leaves_e8, Stop.PRICE)
+        if len(fills) == FILLS_MAX or len(over) + len(own) == EXPIRIES_MAX:
+            return Sweep(fills, over, own, leaves_e8, Stop.FILLS)
         resting = offer.resting
         if resting is not None:
             if resting.expires_at_ms is not None and resting.is_over(now_ms):
                 over.append(resting)
                 continue
             if resting.account_id == order.account_id:
-                return Sweep(fills, over, leaves_e8, Stop.SELF)
+                if order.self_trade_prevention is not SelfTradePrevention.CANCEL_NEWEST:
+                    own.append(resting)
+                if order.self_trade_prevention is SelfTradePrevention.CANCEL_OLDEST:
+                    continue
+                return Sweep(fills, over, own, leaves_e8, Stop.SELF)
         quantity_e8 = min(leaves_e8, offer.quantity_e8)
         fills.append(offer._replace(quantity_e8=quantity_e8))
         leaves_e8 -= quantity_e8
-    return Sweep(fills, over, leaves_e8, Stop.EMPTY if leaves_e8 else Stop.FILLED)
+    return Sweep(fills, over, own, leaves_e8, Stop.EMPTY if leaves_e8 else Stop.FILLED)
 
 
 def offers(book: Book, side: Side, *, now_ms: int) -> Iterator[Fill]:

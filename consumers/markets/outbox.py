@@ -106,6 +106,7 @@ def _replacement(event: OrderReplaced) -> Outgoing:
         quantity_e8=event.quantity_e8,
         price_e8=event.price_e8,
         cum_quantity_e8=event.quantity_e8 - event.leaves_e8,
+        stop_price_e8=event.stop_price_e8,
     )
     return Outgoing(ACCOUNTS_COMMANDS, event.account_id, message, carries_reply=True)
 

@@ -29,7 +29,7 @@ ORDER_KEYS = {
     *("order_id", "order_type", "asset_id", "quantity", "price", "status", "total_amount"),
     *("created_at", "client_order_id", "time_in_force", "filled_quantity", "remaining_quantity"),
     *("average_price", "fee", "reject_reason", "updated_at", "version"),
-    *("expires_at", "post_only", "stop_price"),
+    *("expires_at", "post_only", "stop_price", "self_trade_prevention"),
 }
 
 NewTrader = Callable[[], Awaitable["Trader"]]

@@ -108,6 +108,36 @@ async def test_a_waiting_stop_changes_its_quantity_and_limit(stack: Stack) -> No
         assert await trader.cash() == ("390", "610")
 
 
+async def test_a_waiting_stop_gets_another_stop_price_and_a_triggered_one_does_not(
+    stack: Stack,
+) -> None:
+    async with Gateways.of(stack) as gateways:
+        trader = await gateways.funded()
+        placed = await trader.order(**FAR)
+        path = f"/orders/{placed['order_id']}"
+        moved = (await trader.ask("PATCH", path, json={"stop_price": "30500"}))["data"]
+        assert (moved["status"], moved["stop_price"], moved["price"]) == ("NEW", "30500", "31000")
+        assert (await shown(trader, placed))["stop_price"] == "30500"
+        low = {"price": "110", "stop_price": "100"}
+        await trader.ask("PATCH", path, json=low)
+
+        async def is_triggered() -> bool:
+            answer = await trader.send("PATCH", path, json={"stop_price": "30000"})
+            if answer.status_code != 409:
+                return False
+            check_problem(answer, "stop-triggered")
+            return True
+
+        await until(is_triggered, limit_s=15)
+        resting = (await trader.ask("PATCH", path, json={"quantity": "0.02"}))["data"]
+        assert (resting["status"], resting["quantity"]) == ("NEW", "0.02")
+        limit = await trader.order(order_type="limit_buy", price="110", quantity="0.02")
+        answer = await trader.send(
+            "PATCH", f"/orders/{limit['order_id']}", json={"stop_price": "30000"}
+        )
+        check_problem(answer, "not-a-stop")
+
+
 async def test_stops_that_cannot_be_are_refused(stack: Stack) -> None:
     async with Gateways.of(stack) as gateways:
         trader = await gateways.funded()

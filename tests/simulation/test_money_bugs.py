@@ -1,4 +1,4 @@
-"""Ten ways to lose or make money, planted one at a time: some seeded history must go wrong."""
+"""Twelve ways to lose or make money, planted one at a time: some seeded history must go wrong."""
 
 from collections.abc import Callable
 from typing import Any
@@ -98,11 +98,25 @@ def forgets_the_fee_in_the_lock(patch: Patch) -> None:
     """A buy locks its notional without the fee on it."""
     lock_of = rules.lock_of
 
-    def feeless(order: Any, market: Any) -> Any:
-        terms = replace(market.terms, maker_fee_ppm=0, taker_fee_ppm=0)
-        return lock_of(order, market._replace(terms=terms))
+    def feeless(order: Any, market: Any, _rates: Any) -> Any:
+        return lock_of(order, market, rules.Rates(0, 0))
 
     patch.setattr(rules, "lock_of", feeless)
+
+
+def pays_the_rates_of_now(patch: Patch) -> None:
+    """A fill pays what its account's tier asks now, not what its order was accepted at."""
+    executed = settle.executed
+
+    def repriced(state: Any, fact: Any, cause: Any) -> Any:
+        account = state.account(fact.account_id)
+        terms = state.markets[fact.symbol].terms
+        maker, taker = rules.rates_of(state, account, terms, cause.time_ms)
+        order = account.orders[fact.order_id]
+        account.orders[fact.order_id] = replace(order, maker_fee_ppm=maker, taker_fee_ppm=taker)
+        return executed(state, fact, cause)
+
+    patch.setattr(decide, "executed", repriced)
 
 
 def spends_what_is_locked(patch: Patch) -> None:
@@ -155,6 +169,7 @@ BUGS: tuple[Callable[[Patch], None], ...] = (
     settles_one_leg,
     rounds_the_legs_apart,
     forgets_the_fee_in_the_lock,
+    pays_the_rates_of_now,
     spends_what_is_locked,
     frees_the_lock_of_a_partial_fill,
     locks_nothing_more_for_a_replace,

@@ -25,6 +25,7 @@ def test_no_history_loses_or_doubles_anything() -> None:
         "accounts.order-canceled.v1",
         "accounts.order-expired.v1",
         "accounts.house-traded.v1",
+        "accounts.fees-set.v1",
         "markets.stop-armed.v1",
         "markets.stops-triggered.v1",
         "identity.user-registered.v1",

@@ -14,7 +14,7 @@ _EVENTS = [each for each in EVENTS.types.values() if each not in _UNSEEN]
 
 
 @pytest.mark.parametrize("event", _EVENTS)
-def test_what_changes_an_order_or_holdings_is_of_concern(event: type[Message]) -> None:
+def test_what_changes_an_order_holdings_or_fees_is_of_concern(event: type[Message]) -> None:
     fields = {each.name for each in msgspec.structs.fields(event)}
     assert (event.TYPE in OrdersProjection.concerns) == ("order" in fields)
-    assert (event.TYPE in PortfolioProjection.concerns) == ("holdings" in fields)
+    assert (event.TYPE in PortfolioProjection.concerns) == bool({"holdings", "tiers"} & fields)

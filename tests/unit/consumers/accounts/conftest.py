@@ -26,12 +26,14 @@ from schemas.accounts import (
     PriceCollar,
     Replacement,
     ReplaceOrder,
+    SetFees,
     Side,
     TimeInForce,
     WithdrawFunds,
 )
 from schemas.codec import Message, encode
 from schemas.envelope import Cause, ReplyRoute
+from schemas.fees import FeeTier, rate_ppm
 from schemas.money import E8, notional_floor, parse_e8
 
 ALICE = "a" * 32
@@ -136,6 +138,22 @@ class Desk:
         low_e8, high_e8 = last_e8 * 9 // 10, last_e8 * 11 // 10
         self.tell(PriceCollar(symbol="BTC-USD", last_e8=last_e8, low_e8=low_e8, high_e8=high_e8))
 
+    def set_fees(self, *tiers: str) -> Event:
+        """Tiers as "volume:maker:taker"."""
+        parsed = (each.split(":") for each in tiers)
+        return self.tell(
+            SetFees(
+                tiers=tuple(
+                    FeeTier(
+                        volume_e8=parse_e8(volume),
+                        maker_fee_ppm=rate_ppm(maker),
+                        taker_fee_ppm=rate_ppm(taker),
+                    )
+                    for volume, maker, taker in parsed
+                )
+            )
+        )
+
     def deposit(self, amount: str, account_id: str = ALICE) -> Event:
         return self.tell(DepositFunds(account_id=account_id, amount_e8=parse_e8(amount)))
 
@@ -237,6 +255,7 @@ class Desk:
         quantity: str | None = None,
         price: str | None = None,
         account_id: str = ALICE,
+        stop_price: str | None = None,
     ) -> Event:
         return self.tell(
             ReplaceOrder(
@@ -244,6 +263,7 @@ class Desk:
                 order_id=order_id,
                 quantity_e8=None if quantity is None else parse_e8(quantity),
                 price_e8=None if price is None else parse_e8(price),
+                stop_price_e8=None if stop_price is None else parse_e8(stop_price),
             )
         )
 
@@ -257,6 +277,7 @@ class Desk:
             symbol=order.symbol,
             quantity_e8=wanted.quantity_e8,
             price_e8=wanted.price_e8,
+            stop_price_e8=wanted.stop_price_e8,
             cum_quantity_e8=known.cum_quantity_e8,
         )
         return self.tell(replace(fact, **changes))

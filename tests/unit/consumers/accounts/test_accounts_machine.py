@@ -38,6 +38,7 @@ from schemas.accounts import (
 )
 from schemas.accounts import DepositFunds as Deposit
 from schemas.accounts import WithdrawFunds as Withdraw
+from schemas.candles import DAY_MS
 from schemas.money import E8, notional_floor
 
 TRADERS = ("a" * 32, "b" * 32, "c" * 32)
@@ -163,9 +164,16 @@ class Exchange(RuleBasedStateMachine):
         pick=picks,
         quantity_e8=st.none() | st.integers(10, 2_000).map(lambda each: each * E8 // 1_000),
         price_e8=st.none() | st.integers(50_00, 150_00).map(lambda each: each * TICK_E8),
+        stop_price_e8=st.none() | st.integers(50_00, 150_00).map(lambda each: each * TICK_E8),
     )
-    def replace(self, pick: int, quantity_e8: int | None, price_e8: int | None) -> None:
-        self._replace(pick, quantity_e8, price_e8)
+    def replace(
+        self,
+        pick: int,
+        quantity_e8: int | None,
+        price_e8: int | None,
+        stop_price_e8: int | None,
+    ) -> None:
+        self._replace(pick, quantity_e8, price_e8, stop_price_e8)
 
     @precondition(lambda self: self.resting)
     @rule(pick=picks, percent=st.integers(50, 150), agrees=st.booleans())
@@ -176,7 +184,13 @@ class Exchange(RuleBasedStateMachine):
         if self._replace(pick, quantity_e8, None):
             self._answer(order.order_id, agrees=agrees)
 
-    def _replace(self, pick: int, quantity_e8: int | None, price_e8: int | None) -> bool:
+    def _replace(
+        self,
+        pick: int,
+        quantity_e8: int | None,
+        price_e8: int | None,
+        stop_price_e8: int | None = None,
+    ) -> bool:
         trader, order = list(self.resting.values())[pick % len(self.resting)]
         event = self.desk.tell(
             ReplaceOrder(
@@ -184,6 +198,7 @@ class Exchange(RuleBasedStateMachine):
                 order_id=order.order_id,
                 quantity_e8=quantity_e8,
                 price_e8=price_e8,
+                stop_price_e8=stop_price_e8,
             )
         )
         if isinstance(event, ReplaceRequested):
@@ -264,6 +279,7 @@ class Exchange(RuleBasedStateMachine):
         if agrees and wanted.quantity_e8 > order.cum_quantity_e8:
             event = self.desk.replaced(order, trader)
             assert event.order.protection_price_e8 == wanted.price_e8 or not wanted.price_e8
+            assert wanted.stop_price_e8 in (None, event.order.stop_price_e8)
         else:
             reason = Reason.QUANTITY_FILLED
             event = self.desk.tell(
@@ -299,9 +315,17 @@ class Exchange(RuleBasedStateMachine):
         )
         self.desk.tell(changed)
 
+    @rule(
+        volumes=st.lists(st.integers(1, 2_000), unique=True, max_size=3).map(sorted),
+        rates=st.lists(st.sampled_from(["0", "0.0004", "0.1", "1"]), min_size=8, max_size=8),
+    )
+    def set_fees(self, volumes: list[int], rates: list[str]) -> None:
+        tiers = zip((0, *volumes), rates[::2], rates[1::2], strict=False)
+        self.desk.set_fees(*(f"{volume}:{maker}:{taker}" for volume, maker, taker in tiers))
+
     # --- time and crashes -----------------------------------------------------------------------
 
-    @rule(elapsed_ms=st.sampled_from([1, 1_000, 5_000, 86_400_000]))
+    @rule(elapsed_ms=st.sampled_from([1, 1_000, 5_000, DAY_MS, 11 * DAY_MS]))
     def pass_time(self, elapsed_ms: int) -> None:
         self.desk.time_ms += elapsed_ms
 
@@ -341,6 +365,19 @@ class Exchange(RuleBasedStateMachine):
             cash_e8 = sum(self.desk.held("USD", trader)) if "USD" in holdings else 0
             traded_e8 = sum(each.realized_e8 - each.cost_e8 for each in holdings.values())
             assert cash_e8 == self.brought[trader] + traded_e8
+
+    @invariant()
+    def volumes_are_what_was_traded_on_each_of_the_last_30_days(self) -> None:
+        for trader in TRADERS:
+            today = self.desk.time_ms // DAY_MS
+            traded: Counter[int] = Counter()
+            for event, cause in self.desk.journal:
+                if isinstance(event, OrderTraded) and event.account_id == trader:
+                    traded[cause.time_ms // DAY_MS] += event.execution.notional_e8
+            known = self.desk.state.account(trader).volumes
+            recent = {day: total for day, total in traded.items() if day > today - 30}
+            assert {day: total for day, total in known.items() if day > today - 30} == recent
+            assert len(known) <= 30
 
     @invariant()
     def only_open_orders_stay(self) -> None:

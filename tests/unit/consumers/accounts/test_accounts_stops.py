@@ -12,6 +12,7 @@ from schemas.accounts import (
     OrderRejected,
     OrderStatus,
     Reason,
+    RefuseReplace,
     Side,
     TimeInForce,
 )
@@ -175,3 +176,64 @@ def test_a_waiting_market_stop_grows_and_its_lock_with_it(desk: Desk) -> None:
     assert replaced.order.stop_price_e8 == 120 * E8
     too_much = desk.replace(order.order_id, "90")
     assert too_much.reason is Reason.ORDER_VALUE
+
+
+def test_a_stop_at_market_locks_for_its_new_stop_price_and_gives_back(desk: Desk) -> None:
+    desk.deposit("1000")
+    order = stop(desk, BUY, "120").order
+    asked = desk.replace(order.order_id, stop_price="150")
+    assert (asked.order.stop_price_e8, asked.order.locked_e8) == (120 * E8, 165 * E8)
+    assert asked.order.replacing.protection_price_e8 == 165 * E8
+    higher = desk.replaced(order).order
+    assert (higher.stop_price_e8, higher.protection_price_e8) == (150 * E8, 165 * E8)
+    lower = desk.replace(order.order_id, stop_price="110").order
+    assert lower.locked_e8 == 165 * E8
+    lower = desk.replaced(order).order
+    assert (lower.stop_price_e8, lower.locked_e8) == (110 * E8, 121 * E8)
+    assert desk.held() == (879 * E8, 121 * E8)
+
+
+def test_a_stop_limit_keeps_its_lock_with_another_stop_price(desk: Desk) -> None:
+    desk.deposit("1000")
+    order = stop(desk, BUY, "120", "125").order
+    desk.replace(order.order_id, stop_price="122")
+    changed = desk.replaced(order).order
+    assert (changed.stop_price_e8, changed.price_e8, changed.locked_e8) == (
+        122 * E8,
+        125 * E8,
+        125 * E8,
+    )
+    assert changed.protection_price_e8 == 125 * E8
+
+
+def test_a_stop_price_that_came_too_late_gives_its_lock_back(desk: Desk) -> None:
+    desk.deposit("1000")
+    order = stop(desk, BUY, "120").order
+    desk.replace(order.order_id, stop_price="150")
+    reason = Reason.STOP_TRIGGERED
+    event = desk.tell(RefuseReplace(account_id="a" * 32, order_id=order.order_id, reason=reason))
+    assert (event.order.stop_price_e8, event.order.locked_e8) == (120 * E8, 132 * E8)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"stop_price": "120.001"}, Reason.TICK_SIZE),
+        ({"stop_price": "0"}, Reason.INVALID_PRICE),
+        ({"stop_price": "9000"}, Reason.INSUFFICIENT_FUNDS),
+        ({"stop_price": "11000"}, Reason.ORDER_VALUE),
+        ({"stop_price": "120", "price": "120"}, Reason.INVALID_PRICE),
+    ],
+)
+def test_a_stop_price_that_cannot_be_is_refused(
+    desk: Desk, changes: dict[str, str], reason: Reason
+) -> None:
+    desk.deposit("1000")
+    order = stop(desk, BUY, "120").order
+    assert desk.replace(order.order_id, **changes).reason is reason
+
+
+def test_only_a_stop_gets_another_stop_price(desk: Desk) -> None:
+    desk.deposit("1000")
+    order = desk.place(BUY, "1", "100").order
+    assert desk.replace(order.order_id, "2", stop_price="110").reason is Reason.NOT_A_STOP

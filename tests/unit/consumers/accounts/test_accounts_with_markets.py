@@ -21,6 +21,7 @@ from schemas.accounts import (
     OrderType,
     PlaceOrder,
     ReplaceOrder,
+    SelfTradePrevention,
     Side,
     TimeInForce,
 )
@@ -143,6 +144,7 @@ class Exchange:
                 price_e8=100 * E8 + self.random.randint(-400, 400) * E8 // 100,
                 time_in_force=pick([TimeInForce.GTC] * 3 + [TimeInForce.IOC, TimeInForce.FOK]),
                 stop_price_e8=pick([None, None, stop_e8]),
+                self_trade_prevention=pick(list(SelfTradePrevention)),
             )
         )
 
@@ -165,7 +167,11 @@ class Exchange:
                     * self.random.choice([1, 2, 3, 4])
                     // 200_000
                     * 100_000,
-                    price_e8=(known.price_e8 or 0) + self.random.randint(-200, 200) * E8 // 100,
+                    price_e8=(known.price_e8 or 0) + self.random.randint(-200, 200) * E8 // 100
+                    if known.price_e8
+                    else None,
+                    stop_price_e8=known.stop_price_e8
+                    and known.stop_price_e8 + self.random.randint(-200, 200) * E8 // 100,
                 )
             )
 

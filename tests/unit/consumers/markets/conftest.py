@@ -120,7 +120,13 @@ class Partition:
         )
 
     def replace(
-        self, order_id: str, quantity: float, price: float, *, account_id: str | None = None
+        self,
+        order_id: str,
+        quantity: float,
+        price: float | None,
+        *,
+        account_id: str | None = None,
+        **more: Any,
     ) -> list[Message]:
         return self.handle(
             ReplaceRestingOrder(
@@ -128,7 +134,8 @@ class Partition:
                 account_id=account_id or f"account-of-{order_id}",
                 order_id=order_id,
                 quantity_e8=round(quantity * E8),
-                price_e8=round(price * E8),
+                price_e8=None if price is None else round(price * E8),
+                **more,
             )
         )
 

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 )
 
 from consumers.markets.matching import FILLS_MAX
-from schemas.accounts import EndReason, Reason, Side, TimeInForce
+from schemas.accounts import EndReason, Reason, SelfTradePrevention, Side, TimeInForce
 from schemas.codec import Message
 from schemas.markets import HaltMarket, OrderEnded, OrderRested, ResumeMarket, TradeExecuted
 from schemas.money import E8, notional_floor
@@ -35,6 +35,7 @@ WISHES = st.lists(
         st.sampled_from([1, 2_500, 10_000]),
         st.sampled_from(["alice", "bob", "carol"]),
         st.sampled_from([False, False, True]),
+        st.sampled_from(SelfTradePrevention),
     ),
     min_size=1,
     max_size=6,
@@ -57,6 +58,7 @@ class Order:
     expires_ms: int | None = None
     post_only: bool = False
     account_id: str = ""
+    prevention: SelfTradePrevention = SelfTradePrevention.CANCEL_NEWEST
     leaves: int = 0
     met_itself: bool = False
 
@@ -144,8 +146,12 @@ class Reference:
             if sign * best[0] > sign * order.limit:
                 break
             if best[1] is not None and best[1].account_id == order.account_id:
-                order.met_itself = True
-                break
+                if order.prevention is not SelfTradePrevention.CANCEL_NEWEST:
+                    self.resting.remove(best[1])
+                if order.prevention is not SelfTradePrevention.CANCEL_OLDEST:
+                    order.met_itself = True
+                    break
+                continue
             trades.append(self.trade(order, best[1], best[0]))
         return trades
 
@@ -213,13 +219,14 @@ class Comparison(RuleBasedStateMachine):
 
     @rule(wishes=WISHES)
     def submit(self, wishes: list[tuple[Any, ...]]) -> None:
-        for side, price, quantity, tif, is_market, lives_ms, account_id, post_only in wishes:
+        for side, price, quantity, tif, is_market, lives_ms, account_id, *more in wishes:
+            post_only, prevention = more
             order_id = f"o{len(self.orders)}"
             self.orders[order_id] = order = Order(order_id, side, price, quantity, is_market, tif)
             order.post_only = post_only and not is_market and tif in RESTING_TIFS
             if tif in (TimeInForce.DAY, TimeInForce.GTD) and not is_market:
                 order.expires_ms = self.market.now_ms + lives_ms
-            order.account_id = account_id
+            order.account_id, order.prevention = account_id, prevention
             self.submit_one(order)
 
     def submit_one(self, order: Order) -> None:
@@ -234,6 +241,7 @@ class Comparison(RuleBasedStateMachine):
             expires_at_ms=order.expires_ms,
             post_only=order.post_only,
             account_id=order.account_id,
+            self_trade_prevention=order.prevention,
         )
         assert self.observed(events) == expected
         if end is None:

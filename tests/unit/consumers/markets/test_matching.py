@@ -208,39 +208,6 @@ def test_a_post_only_order_that_would_not_trade_rests_and_makes(market: Market) 
     assert trades(market.order("o2", SELL, 1, 100)) == [("o1", "o2", 100, 1)]
 
 
-@pytest.mark.parametrize("tif", [TimeInForce.GTC, TimeInForce.IOC])
-def test_an_order_that_meets_its_own_accounts_order_goes_no_further(
-    market: Market, tif: TimeInForce
-) -> None:
-    market.order("other", SELL, 1, 100)
-    market.order("mine", SELL, 1, 100.5, account_id="me")
-    events = market.order("new", BUY, 3, 102, account_id="me", tif=tif)
-    assert trades(events) == [("other", "new", 100, 1)]
-    assert ends(events)[-1] == ("new", EndReason.CANCELED, Reason.SELF_TRADE, 1)
-    assert events[-1].answers_cause
-    assert list(market.state.books["BTC-USD"].orders) == ["mine"]
-
-
-def test_an_order_that_is_filled_before_its_own_accounts_order_is_filled(market: Market) -> None:
-    market.order("other", SELL, 1, 100)
-    market.order("mine", SELL, 1, 100, account_id="me")
-    assert ends(market.order("new", BUY, 1, 100, account_id="me"))[-1][1] is EndReason.FILLED
-
-
-def test_a_fok_order_that_meets_its_own_accounts_order_trades_nothing(market: Market) -> None:
-    market.order("other", SELL, 1, 100)
-    market.order("mine", SELL, 1, 100, account_id="me")
-    events = market.order("new", BUY, 2, 102, account_id="me", tif=TimeInForce.FOK)
-    assert not trades(events)
-    assert ends(events) == [("new", EndReason.CANCELED, Reason.SELF_TRADE, 0)]
-
-
-def test_a_post_only_order_that_would_meet_its_own_accounts_order_ends(market: Market) -> None:
-    market.order("mine", SELL, 1, 100, account_id="me")
-    events = market.order("new", BUY, 2, 100, account_id="me", post_only=True)
-    assert ends(events) == [("new", EndReason.EXPIRED, Reason.POST_ONLY, 0)]
-
-
 def test_an_order_that_comes_after_its_deadline_ends_unfilled(market: Market) -> None:
     on_time = market.order("o1", BUY, 1, protection=102, deadline_ms=market.now_ms)
     assert ends(on_time) == [("o1", EndReason.FILLED, None, 1)]

@@ -6,7 +6,9 @@ from read_models.portfolio import queries
 from read_models.portfolio.projection import PROJECTION
 from runtime.memory_table import MemoryTable
 from runtime.projection import Projection
-from schemas.accounts import DepositFunds, OrderType, PlaceOrder, Side
+from schemas.accounts import DepositFunds, OrderType, PlaceOrder, SetFees, Side
+from schemas.candles import DAY_MS
+from schemas.fees import NO_FEES, FeeTier, volume_of
 from schemas.money import E8
 
 Folded = Callable[[Projection, History], Awaitable[MemoryTable]]
@@ -71,3 +73,30 @@ async def test_what_was_never_held_is_not_there(folded: Folded) -> None:
     assert await queries.holding(table, account, "ETH") is None
     assert await queries.holding(table, account, "-") is None
     assert await queries.holdings(table, "nobody") == queries.Portfolio((), None)
+
+
+async def test_volumes_are_those_of_the_decider_whatever_days_pass(folded: Folded) -> None:
+    history = History(24, accounts=3)
+    for _ in range(40):
+        history.time_ms += DAY_MS
+        history.list_market("BTC")
+        history.live(40)
+    table = await folded(PROJECTION, history)
+    for account in history.accounts:
+        found = await queries.volumes(table, account)
+        known = history.state.account(account).volumes
+        assert volume_of(found.by_day, history.time_ms) == volume_of(known, history.time_ms) > 0
+        assert len(found.by_day) <= 30
+        assert found.head == await queries.head(table, account)
+    assert await queries.volumes(table, "nobody") == queries.Volumes({}, None)
+
+
+async def test_the_fees_of_a_partition_are_those_that_were_set_last(folded: Folded) -> None:
+    history = History(25)
+    assert await queries.tiers(await folded(PROJECTION, history), 0) == NO_FEES
+    for ppm in (5, 7):
+        tiers = (FeeTier(volume_e8=0, maker_fee_ppm=ppm, taker_fee_ppm=2 * ppm),)
+        history.say(SetFees(tiers=tiers))
+    table = await folded(PROJECTION, history)
+    assert await queries.tiers(table, 0) == tiers
+    assert await queries.tiers(table, 1) == NO_FEES
