@@ -60,6 +60,11 @@ _SYMBOL_IN_PATH: Final = ("symbol", "path", _SYMBOL)
 _CURSOR: Final = ("cursor", "query", {"type": "string", "pattern": "^[0-9]{1,18}$"})
 _LIMIT: Final = ("limit", "query", _whole(1, 100, 50))
 _OFFSET: Final = ("offset", "query", _whole(0, 100_000, 0))
+_AS_OF: Final = (
+    "as_of",
+    "query",
+    {"oneOf": [_TIME, {"type": "string", "pattern": "^[0-9]{1,15}$"}]},
+)
 _VERSION: Final = ("X-Min-Account-Version", "header", {"type": "integer", "minimum": 0})
 _KEY: Final = ("Idempotency-Key", "header", {"type": "string", "pattern": "^[!-~]{1,64}$"})
 _PREFER: Final = ("Prefer", "header", {"type": "string", "enum": ["respond-async"]})
@@ -89,7 +94,13 @@ CALLS: Final = (
         is_command=True,
         refusals=(404, 409),
     ),
-    Call("get", "/api/v1/balance", "Read one's cash", parameters=(_VERSION,)),
+    Call(
+        "get",
+        "/api/v1/balance",
+        "Read one's cash, now or as of a time or version",
+        parameters=(_AS_OF, _VERSION),
+        refusals=(409,),
+    ),
     Call("post", "/api/v1/balance/deposit", "Deposit USD", 201, AmountForm, is_command=True),
     Call("post", "/api/v1/balance/withdraw", "Withdraw USD", 201, AmountForm, is_command=True),
     Call(
@@ -120,7 +131,13 @@ CALLS: Final = (
             _VERSION,
         ),
     ),
-    Call("get", "/api/v1/portfolio", "Read one's portfolio", parameters=(_VERSION,)),
+    Call(
+        "get",
+        "/api/v1/portfolio",
+        "Read one's portfolio, now or as of a time or version",
+        parameters=(_AS_OF, _VERSION),
+        refusals=(409,),
+    ),
     Call(
         "get",
         "/api/v1/insights/portfolio",
@@ -197,15 +214,17 @@ CALLS: Final = (
     Call(
         "get",
         "/api/v1/orders",
-        "List one's orders, newest first",
+        "List one's orders, newest first, now or as of a time or version",
         parameters=(
             ("asset_id", "query", _ASSET),
             ("order_type", "query", _ORDER_TYPE),
             ("status", "query", _STATUS),
             _LIMIT,
             _OFFSET,
+            _AS_OF,
             _VERSION,
         ),
+        refusals=(409,),
     ),
     Call(
         "get",

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.answers import answer
+from gateway.freshness import min_version
 from gateway.portfolio import current_portfolio
 from gateway.services import services_of
 from schemas.envelope import rfc3339
@@ -24,10 +25,12 @@ Position = Mapping[str, Any]
 
 async def read_insights(request: Request) -> Response:
     """GET /insights/portfolio, of an empty one too."""
-    portfolio, as_of = await current_portfolio(request)
+    services = services_of(request)
+    caller = await services.auth.caller(request)
+    portfolio, as_of = await current_portfolio(services, caller.user_id, min_version(request))
     insight = {
         "summary": summary(portfolio),
-        "generated_at": rfc3339(services_of(request).publisher.clock.now_ms()),
+        "generated_at": rfc3339(services.publisher.clock.now_ms()),
         "model": MODEL,
     }
     return answer({"data": insight, "as_of": as_of.view()}, headers=as_of.headers())

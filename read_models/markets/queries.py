@@ -1,5 +1,6 @@
 """What the gateway may ask about assets, markets and prices; needs no account, so no head."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -13,7 +14,8 @@ from read_models.markets.projection import CONCERNS
 from read_models.markets.table import MARKETS, QUOTE, TABLES, TERMS, TRADES, Trade
 from runtime.table import Beyond, Readable, Row
 from schemas.accounts import CASH
-from schemas.markets import Quote, Rules
+from schemas.candles import MINUTE_MS
+from schemas.markets import Quote, Rules, feed_series
 
 __all__ = (
     "CONCERNS",
@@ -38,6 +40,7 @@ __all__ = (
     "market",
     "price_e8",
     "prices",
+    "prices_at",
     "trades",
 )
 
@@ -126,6 +129,39 @@ async def prices(table: Readable) -> Mapping[str, Price]:
     """The last price of every asset that was ever quoted; one request."""
     rows = await table.query(MARKETS.name, {"kind": QUOTE})
     return {row["symbol"].removesuffix(f"-{CASH}"): _price(row) for row in rows}
+
+
+async def prices_at(table: Readable, assets: Iterable[str], time_ms: int) -> Mapping[str, Price]:
+    """The last prices before a time of those assets that had one; two requests each.
+
+    Each is the last of a whole minute of the feed that quotes the market now, and of its end: never
+    of another feed, and never of later.
+    """
+    rows = await table.query(MARKETS.name, {"kind": QUOTE})
+    quotes = {row["symbol"]: msgspec.convert(row["quote"], Quote) for row in rows}
+    wanted = {each: quotes.get(_symbol(each)) for each in assets}
+    known = [(asset, quote) for asset, quote in wanted.items() if quote is not None]
+    found = await asyncio.gather(
+        *(_price_at(table, _symbol(asset), quote, time_ms) for asset, quote in known)
+    )
+    return {
+        asset: price for (asset, _), price in zip(known, found, strict=True) if price is not None
+    }
+
+
+async def _price_at(table: Readable, symbol: str, quote: Quote, time_ms: int) -> Price | None:
+    minutes = await candles(
+        table,
+        symbol,
+        feed_series(quote.feed_id),
+        interval_ms=MINUTE_MS,
+        from_ms=0,
+        until_ms=max(0, time_ms - MINUTE_MS),
+        limit=1,
+    )
+    return next(
+        (Price(each.close_e8, each.start_ms + MINUTE_MS, quote.simulated) for each in minutes), None
+    )
 
 
 async def trades(
