@@ -122,6 +122,17 @@ CALLS: Final = (
     ),
     Call(
         "get",
+        "/api/v1/account/equity",
+        "Read what one's account was worth, point by point",
+        parameters=(
+            ("interval", "query", {**_INTERVAL, "default": "1h"}),
+            ("from", "query", _TIME),
+            ("to", "query", _TIME),
+            _VERSION,
+        ),
+    ),
+    Call(
+        "get",
         "/api/v1/account/statement",
         "Read what moved one's balances in a period, as JSON or CSV",
         parameters=(

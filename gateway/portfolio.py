@@ -1,7 +1,7 @@
 """GET /portfolio: what one holds, valued at the last prices."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,6 +22,15 @@ from schemas.envelope import rfc3339
 from schemas.money import format_e8, notional_floor
 
 _HUNDREDTHS = 10_000
+
+
+class Totals(NamedTuple):
+    """Sums over an account's holdings, in USD."""
+
+    cash_e8: int
+    value_e8: int
+    cost_e8: int
+    realized_e8: int
 
 
 async def read_portfolio(request: Request) -> Response:
@@ -64,9 +73,7 @@ def portfolio_view(holdings: Sequence[Holding], prices_e8: Mapping[str, int]) ->
     Equity less what was deposited net is, to the last 1e-8, the realised and unrealised P&L.
     """
     positions = [each for each in holdings if each.asset != CASH and quantity_e8(each)]
-    cash_e8 = sum(quantity_e8(each) for each in holdings if each.asset == CASH)
-    value_e8 = sum(_value_e8(each, prices_e8.get(each.asset)) for each in positions)
-    cost_e8 = sum(each.cost_e8 for each in positions)
+    cash_e8, value_e8, cost_e8, realized_e8 = totals(holdings, prices_e8)
     return {
         "assets": [_position_view(each, prices_e8.get(each.asset), value_e8) for each in positions],
         "cash": format_e8(cash_e8),
@@ -74,8 +81,21 @@ def portfolio_view(holdings: Sequence[Holding], prices_e8: Mapping[str, int]) ->
         "total_market_value": format_e8(value_e8),
         "total_cost_basis": format_e8(cost_e8),
         "total_unrealized_pl": format_e8(value_e8 - cost_e8),
-        "total_realized_pl": format_e8(sum(each.realized_e8 for each in holdings)),
+        "total_realized_pl": format_e8(realized_e8),
     }
+
+
+def totals(holdings: Iterable[Holding], prices_e8: Mapping[str, int]) -> Totals:
+    """What all holdings come to; what has no price is worth nothing."""
+    cash_e8 = value_e8 = cost_e8 = realized_e8 = 0
+    for each in holdings:
+        realized_e8 += each.realized_e8
+        if each.asset == CASH:
+            cash_e8 += quantity_e8(each)
+        else:
+            value_e8 += _value_e8(each, prices_e8.get(each.asset))
+            cost_e8 += each.cost_e8
+    return Totals(cash_e8, value_e8, cost_e8, realized_e8)
 
 
 def _position_view(holding: Holding, price_e8: int | None, total_e8: int) -> dict[str, Any]:
