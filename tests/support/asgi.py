@@ -47,6 +47,7 @@ class Gateway:
             auth=Auth(cast("Any", None), cast("Any", None), sessions),
             table=table,
             freshness=Freshness(self.tail, heads),
+            narrator=None,
             publisher=SimpleNamespace(clock=SimpleNamespace(now_ms=lambda: self.now_ms)),
         )
         app.state.services = self.services
