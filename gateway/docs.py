@@ -18,6 +18,7 @@ from gateway.forms import (
     RegisterForm,
     ReplaceForm,
 )
+from gateway.shapes import SHAPES, content_of
 
 _TEXT: Final = {"type": "string"}
 _FLAG: Final = {"type": "boolean"}
@@ -324,28 +325,9 @@ def document() -> dict[str, Any]:
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
             },
-            "schemas": {"Problem": _PROBLEM, **_forms()},
+            "schemas": {**SHAPES, **_forms()},
         },
     }
-
-
-_PROBLEM: Final[dict[str, Any]] = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail", "code", "request_id"],
-    "properties": {
-        "type": {"type": "string", "format": "uri"},
-        "title": _TEXT,
-        "status": {"type": "integer"},
-        "detail": _TEXT,
-        "instance": _TEXT,
-        "code": _TEXT,
-        "request_id": _TEXT,
-        "errors": {
-            "type": "array",
-            "items": {"type": "object", "properties": {"field": _TEXT, "message": _TEXT}},
-        },
-    },
-}
 
 
 def _forms() -> dict[str, Any]:
@@ -392,7 +374,7 @@ def _responses(call: Call) -> dict[str, Any]:
     responses: dict[str, Any] = {
         str(call.success): {
             "description": "Done",
-            "content": {"application/json": {"schema": {"type": "object"}}},
+            "content": content_of(call.method, call.path),
         }
     }
     if call.is_command:

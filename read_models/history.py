@@ -48,17 +48,22 @@ async def head(table: Readable, account_id: str, until: Until) -> Head | None:
 
 
 async def cash(table: Readable, account_id: str, version: int) -> Cash | None:
-    """USD as of a version; None when it was never there."""
-    moved, accepted, last, changed = await asyncio.gather(
+    """USD as of a version; None when it was never there.
+
+    It costs what it skips of orders that ended or changed without moving USD, as sales do.
+    """
+    moved, accepted = await asyncio.gather(
         activity.cash(table, account_id, Until(version)),
         _last_buy(table, account_id, version),
-        _last_moving_cash(table, _LAST, account_id, version),
-        _last_moving_cash(table, _CHANGED, account_id, version),
     )
     known = [Cash(holding, head.version, head.time_ms) for holding, head in filter(None, [moved])]
     if accepted is not None:
         known += _cash(after_in(accepted, "accepted"))
-    known += [each for row in (last, changed) if row for each in _cash(after_in(row))]
+    newest = max((each.version for each in known), default=0)
+    later = await asyncio.gather(
+        *(_last_cash(table, each, account_id, newest + 1, version) for each in (_LAST, _CHANGED))
+    )
+    known += filter(None, later)
     return max(known, key=lambda each: each.version, default=None)
 
 
@@ -190,20 +195,25 @@ async def _last_buy(table: Readable, account_id: str, version: int) -> Row | Non
     return rows[0] if rows else None
 
 
-async def _last_moving_cash(
-    table: Readable, numbered: Numbered, account_id: str, version: int
-) -> Row | None:
+async def _last_cash(
+    table: Readable, numbered: Numbered, account_id: str, low: int, high: int
+) -> Cash | None:
+    """What the newest event of these versions that moved USD left of it."""
     name, attribute, index = numbered
-    rows = await table.query(
-        name,
-        {"account_id": account_id},
-        where=Span(attribute, 0, version),
-        matching={"moves_cash": True},
-        index=index,
-        newest_first=True,
-        limit=1,
-    )
-    return rows[0] if rows else None
+    while low <= high:
+        rows = await table.query(
+            name,
+            {"account_id": account_id},
+            where=Span(attribute, low, high),
+            index=index,
+            newest_first=True,
+            limit=_CHUNK,
+        )
+        for row in rows:
+            for each in _cash(after_in(row)):
+                return each
+        high = rows[-1][attribute] - 1 if len(rows) == _CHUNK else 0
+    return None
 
 
 def _cash(after: After) -> list[Cash]:

@@ -67,7 +67,6 @@ def _row(event: OrderEvent, after: After) -> dict[str, Any]:
         "side": order.side.value,
         "order_type": order.order_type.value,
         "status": order.status.value,
-        "moves_cash": after.cash is not None,
         "after": encode(after).decode(),
     }
 
@@ -76,7 +75,6 @@ def _changed(event: OrderEvent, after: After, recorded: Recorded) -> Put:
     row = {
         "account_id": event.account_id,
         "change": in_order(event.order.number, recorded.entity_version),
-        "moves_cash": after.cash is not None,
         "after": encode(after).decode(),
     }
     return Put(CHANGES.name, row | head_of(recorded))

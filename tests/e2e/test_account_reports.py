@@ -148,6 +148,12 @@ async def test_the_past_is_told_as_it_was_told_then(stack: Stack) -> None:
                 now = await read(trader, query, through=1)
                 assert now["as_of"]["version"] == version
                 assert timeless(now) == timeless(then)
+        for point in (await read(trader, "/account/equity?interval=1m"))["data"][::33]:
+            then = await read(trader, f"/portfolio?as_of={point['time']}", through=1)
+            assert (point["cash"], point["realized_pl"]) == (
+                then["cash"],
+                then["total_realized_pl"],
+            )
         (newest, *_) = sorted(told, reverse=True)
         for moment, status in ((newest + 1, 409), ("2999-01-01T00:00:00Z", 409), ("then", 422)):
             answer = await trader.send("GET", f"/balance?as_of={moment}")

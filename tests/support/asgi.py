@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import httpx
 from aiokafka import TopicPartition
+from contract import check_answer
 
 from gateway.app import app
 from gateway.auth import Auth
@@ -64,7 +65,12 @@ class Gateway:
         return self.partition.position
 
     async def get(self, path: str) -> httpx.Response:
-        return await self._client.get(f"/api/v1{path}", headers={"Authorization": "Bearer token"})
+        """Ask; what succeeds is as /openapi.json says."""
+        full = f"/api/v1{path}"
+        answer = await self._client.get(full, headers={"Authorization": "Bearer token"})
+        if answer.status_code == 200 and "json" in answer.headers["content-type"]:
+            check_answer("get", full, 200, answer.json())
+        return answer
 
 
 @asynccontextmanager
