@@ -45,19 +45,37 @@ class Model:
         self.status = "200 OK"
         self.body: bytes | None = completion("You hold\n one bitcoin.")
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.drips = False
+        self.connections: list[asyncio.Task[None]] = []
         self.url = ""
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections.append(asyncio.create_task(self._serve(reader, writer)))
+
+    async def close(self) -> None:
+        for each in self.connections:
+            each.cancel()
+        await asyncio.gather(*self.connections, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._answer(reader, writer)
+        finally:
+            writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         lines = [each.partition(":") for each in head.lower().splitlines()[1:]]
         size = next(int(value) for name, _, value in lines if name == "content-length")
         self.asked.append((head, json.loads(await reader.readexactly(size))))
         if self.body is None:
             await reader.read()  # until the other side gives up
-        else:
-            answer = f"HTTP/1.1 {self.status}\r\nContent-Length: {len(self.body)}\r\n\r\n"
-            writer.write(answer.encode() + self.body)
-        writer.close()
+            return
+        answer = f"HTTP/1.1 {self.status}\r\nContent-Length: {len(self.body)}\r\n\r\n"
+        writer.write(answer.encode())
+        for each in [bytes([each]) for each in self.body] if self.drips else [self.body]:
+            writer.write(each)
+            await asyncio.sleep(0.05 if self.drips else 0)
 
 
 class Clock:
@@ -72,10 +90,11 @@ class Clock:
 @pytest.fixture
 async def model() -> AsyncIterator[Model]:
     model = Model()
-    server = await asyncio.start_server(model.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(model.connected, "127.0.0.1", 0)
     model.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/"
     yield model
     server.close()
+    await model.close()
 
 
 @pytest.fixture
@@ -127,7 +146,7 @@ async def test_the_model_gets_positions_and_figures_and_nothing_else(
         ("200 OK", b'{"choices": [{"message": {"content": null}}]}'),
         ("200 OK", completion(" \n\t")),
         ("200 OK", completion("x" * 2_001)),
-        ("200 OK", completion("x" * 100_000)),
+        ("200 OK", completion("Too much air.") + b" " * 70_000),
         ("500 Oops", completion("No.")),
         ("429 Slow down", b""),
         ("302 Found", completion("Elsewhere.")),
@@ -141,6 +160,12 @@ async def test_whatever_else_it_says_the_rules_speak(
     async with asyncio.timeout(2):
         assert await told.tell("ann", SHOWN, now_ms=0) is None
     assert len(model.asked) == 1
+
+
+async def test_a_model_that_never_comes_to_an_end_is_cut_off(model: Model, told: Narrator) -> None:
+    model.drips = True
+    async with asyncio.timeout(2):
+        assert await told.tell("ann", SHOWN, now_ms=0) is None
 
 
 async def test_nobody_there_lets_the_rules_speak() -> None:
