@@ -13,7 +13,9 @@ from gateway.deciding import Order
 from gateway.forms import AmountForm
 from gateway.freshness import AsOf, min_version
 from gateway.parameters import asset_in_path, cursor, whole
+from gateway.past import past_in_query
 from gateway.services import ACTIVITY, PORTFOLIO, Services, services_of
+from read_models import history
 from read_models.activity import queries as activity
 from read_models.activity.queries import Transaction
 from read_models.markets import queries as markets
@@ -59,11 +61,15 @@ def account_order(account_id: str, command: Any) -> Order:  # noqa: ANN401
 
 
 async def read_balance(request: Request) -> Response:
-    """GET /balance."""
+    """GET /balance, now or `as_of`."""
     services = services_of(request)
     caller = await services.auth.caller(request)
-    held, as_of = await read_holdings(services, caller.user_id, min_version(request))
-    cash = next((each for each in held if each.holding.asset == CASH), None)
+    past = await past_in_query(services, caller.user_id, request)
+    if past is not None:
+        cash, as_of = await history.cash(services.table, caller.user_id, past.version), past.as_of
+    else:
+        held, as_of = await read_holdings(services, caller.user_id, min_version(request))
+        cash = next((each for each in held if each.holding.asset == CASH), None)
     free_e8, locked_e8 = (cash.holding.free_e8, cash.holding.locked_e8) if cash else (0, 0)
     body = {
         "current_balance": format_e8(free_e8 + locked_e8),

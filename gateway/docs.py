@@ -18,6 +18,7 @@ from gateway.forms import (
     RegisterForm,
     ReplaceForm,
 )
+from gateway.shapes import SHAPES, content_of
 
 _TEXT: Final = {"type": "string"}
 _FLAG: Final = {"type": "boolean"}
@@ -60,6 +61,11 @@ _SYMBOL_IN_PATH: Final = ("symbol", "path", _SYMBOL)
 _CURSOR: Final = ("cursor", "query", {"type": "string", "pattern": "^[0-9]{1,18}$"})
 _LIMIT: Final = ("limit", "query", _whole(1, 100, 50))
 _OFFSET: Final = ("offset", "query", _whole(0, 100_000, 0))
+_AS_OF: Final = (
+    "as_of",
+    "query",
+    {"oneOf": [_TIME, {"type": "string", "pattern": "^[0-9]{1,15}$"}]},
+)
 _VERSION: Final = ("X-Min-Account-Version", "header", {"type": "integer", "minimum": 0})
 _KEY: Final = ("Idempotency-Key", "header", {"type": "string", "pattern": "^[!-~]{1,64}$"})
 _PREFER: Final = ("Prefer", "header", {"type": "string", "enum": ["respond-async"]})
@@ -89,7 +95,13 @@ CALLS: Final = (
         is_command=True,
         refusals=(404, 409),
     ),
-    Call("get", "/api/v1/balance", "Read one's cash", parameters=(_VERSION,)),
+    Call(
+        "get",
+        "/api/v1/balance",
+        "Read one's cash, now or as of a time or version",
+        parameters=(_AS_OF, _VERSION),
+        refusals=(409,),
+    ),
     Call("post", "/api/v1/balance/deposit", "Deposit USD", 201, AmountForm, is_command=True),
     Call("post", "/api/v1/balance/withdraw", "Withdraw USD", 201, AmountForm, is_command=True),
     Call(
@@ -111,6 +123,17 @@ CALLS: Final = (
     ),
     Call(
         "get",
+        "/api/v1/account/equity",
+        "Read what one's account was worth, point by point",
+        parameters=(
+            ("interval", "query", {**_INTERVAL, "default": "1h"}),
+            ("from", "query", _TIME),
+            ("to", "query", _TIME),
+            _VERSION,
+        ),
+    ),
+    Call(
+        "get",
         "/api/v1/account/statement",
         "Read what moved one's balances in a period, as JSON or CSV",
         parameters=(
@@ -126,7 +149,13 @@ CALLS: Final = (
         "Read one's fee tier and 30-day volume",
         parameters=(_VERSION,),
     ),
-    Call("get", "/api/v1/portfolio", "Read one's portfolio", parameters=(_VERSION,)),
+    Call(
+        "get",
+        "/api/v1/portfolio",
+        "Read one's portfolio, now or as of a time or version",
+        parameters=(_AS_OF, _VERSION),
+        refusals=(409,),
+    ),
     Call(
         "get",
         "/api/v1/insights/portfolio",
@@ -203,15 +232,17 @@ CALLS: Final = (
     Call(
         "get",
         "/api/v1/orders",
-        "List one's orders, newest first",
+        "List one's orders, newest first, now or as of a time or version",
         parameters=(
             ("asset_id", "query", _ASSET),
             ("order_type", "query", _ORDER_TYPE),
             ("status", "query", _STATUS),
             _LIMIT,
             _OFFSET,
+            _AS_OF,
             _VERSION,
         ),
+        refusals=(409,),
     ),
     Call(
         "get",
@@ -300,28 +331,9 @@ def document() -> dict[str, Any]:
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
             },
-            "schemas": {"Problem": _PROBLEM, **_forms()},
+            "schemas": {**SHAPES, **_forms()},
         },
     }
-
-
-_PROBLEM: Final[dict[str, Any]] = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail", "code", "request_id"],
-    "properties": {
-        "type": {"type": "string", "format": "uri"},
-        "title": _TEXT,
-        "status": {"type": "integer"},
-        "detail": _TEXT,
-        "instance": _TEXT,
-        "code": _TEXT,
-        "request_id": _TEXT,
-        "errors": {
-            "type": "array",
-            "items": {"type": "object", "properties": {"field": _TEXT, "message": _TEXT}},
-        },
-    },
-}
 
 
 def _forms() -> dict[str, Any]:
@@ -368,7 +380,7 @@ def _responses(call: Call) -> dict[str, Any]:
     responses: dict[str, Any] = {
         str(call.success): {
             "description": "Done",
-            "content": {"application/json": {"schema": {"type": "object"}}},
+            "content": content_of(call.method, call.path),
         }
     }
     if call.is_command:

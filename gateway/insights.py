@@ -1,4 +1,4 @@
-"""GET /insights/portfolio: what stands out in one's portfolio, in words that rules choose."""
+"""GET /insights/portfolio: what stands out in one's portfolio, in words of rules or of a model."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -8,6 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.answers import answer
+from gateway.freshness import min_version
+from gateway.narrator import Told
 from gateway.portfolio import current_portfolio
 from gateway.services import services_of
 from schemas.envelope import rfc3339
@@ -24,12 +26,16 @@ Position = Mapping[str, Any]
 
 async def read_insights(request: Request) -> Response:
     """GET /insights/portfolio, of an empty one too."""
-    portfolio, as_of = await current_portfolio(request)
-    insight = {
-        "summary": summary(portfolio),
-        "generated_at": rfc3339(services_of(request).publisher.clock.now_ms()),
-        "model": MODEL,
-    }
+    services = services_of(request)
+    caller = await services.auth.caller(request)
+    portfolio, as_of = await current_portfolio(services, caller.user_id, min_version(request))
+    now_ms = services.publisher.clock.now_ms()
+    told, model = None, MODEL
+    if (narrator := services.narrator) is not None:
+        told, model = await narrator.tell(caller.user_id, portfolio, now_ms=now_ms), narrator.model
+    if told is None:
+        told, model = Told(summary(portfolio), now_ms), MODEL
+    insight = {"summary": told.text, "generated_at": rfc3339(told.time_ms), "model": model}
     return answer({"data": insight, "as_of": as_of.view()}, headers=as_of.headers())
 
 

@@ -26,7 +26,7 @@ _DEPTH_MAX: Final = 100
 _CANDLES_DEFAULT: Final = 300
 _CANDLES_MAX: Final = 1_000
 _FOREVER_MS: Final = 10**15
-_INTERVALS_MS: Final[Mapping[Interval, int]] = {
+INTERVALS_MS: Final[Mapping[Interval, int]] = {
     Interval.MINUTE: MINUTE_MS,
     Interval.FIVE_MINUTES: 5 * MINUTE_MS,
     Interval.HOUR: HOUR_MS,
@@ -78,7 +78,7 @@ async def read_candles(request: Request) -> Response:
             services.table,
             found.symbol,
             series,
-            interval_ms=_INTERVALS_MS[interval],
+            interval_ms=INTERVALS_MS[interval],
             from_ms=from_ms,
             until_ms=until_ms,
             limit=limit,

@@ -20,8 +20,10 @@ from gateway.parameters import (
     whole,
     word,
 )
+from gateway.past import past_in_query
 from gateway.services import ACTIVITY, ORDERS, Services, services_of
 from gateway.views import order_view
+from read_models import history
 from read_models.activity import queries as activity
 from read_models.activity.queries import ExecutionRow
 from read_models.orders import queries as orders
@@ -116,15 +118,17 @@ async def replace_order(request: Request) -> Response:
 
 
 async def read_orders(request: Request) -> Response:
-    """GET /orders."""
+    """GET /orders, now or `as_of`."""
     services = services_of(request)
     caller = await services.auth.caller(request)
     wanted = word(request, "order_type", OrderWord)
     kind, side = _WORDS[wanted] if wanted else (None, None)
     asset, status = asset_parameter(request), word(request, "status", OrderStatus)
     limit, offset = _page(request)
-    as_of = await _as_of(services, caller.user_id, request)
-    page = await orders.orders(
+    past = await past_in_query(services, caller.user_id, request)
+    as_of = past.as_of if past else await _as_of(services, caller.user_id, request)
+    listing = partial(history.orders, version=past.version) if past else orders.orders
+    page = await listing(
         services.table,
         caller.user_id,
         asset=asset,

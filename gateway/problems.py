@@ -115,6 +115,9 @@ KINDS: Final[Mapping[str, Kind]] = {
         503, "Too late", "The command reached its decider too late and changed nothing."
     ),
     "command-discarded": Kind(422, "Not understood", "The command could not be understood."),
+    "as-of-undecided": Kind(
+        409, "Not decided yet", "as_of is beyond what is decided of this account."
+    ),
     # the system
     "version-not-reached": Kind(
         503, "Version not reached", "The asked account version is not readable yet."

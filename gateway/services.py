@@ -13,6 +13,7 @@ from gateway.deciding import Deciding
 from gateway.freshness import Freshness
 from gateway.ids import CommandIds
 from gateway.journal_tail import Followed, JournalTail
+from gateway.narrator import Narrator, running_narrator
 from gateway.people import People
 from gateway.replies import Replies
 from gateway.sessions import Sessions
@@ -53,6 +54,7 @@ class Services:
     auth: Auth
     people: People
     pseudonyms: Pseudonyms
+    narrator: Narrator | None
 
 
 def services_of(request: Request) -> Services:
@@ -67,8 +69,8 @@ async def running_services(settings: Settings) -> AsyncGenerator[Services]:
     Raises:
         Unavailable: Kafka does not answer.
     """
-    async with open_dynamodb(settings) as client:
-        services = _wired(settings, DynamoTable(client, settings))
+    async with open_dynamodb(settings) as client, running_narrator(settings) as narrator:
+        services = _wired(settings, DynamoTable(client, settings), narrator)
         try:
             await services.publisher.start()
             await services.replies.start()
@@ -80,7 +82,7 @@ async def running_services(settings: Settings) -> AsyncGenerator[Services]:
             await services.publisher.stop()
 
 
-def _wired(settings: Settings, table: DynamoTable) -> Services:
+def _wired(settings: Settings, table: DynamoTable, narrator: Narrator | None) -> Services:
     secrets = ensure_secrets(settings.secrets)
     publisher, replies = CommandPublisher(settings), Replies(settings)
     pseudonyms = Pseudonyms.of(secrets)
@@ -107,6 +109,7 @@ def _wired(settings: Settings, table: DynamoTable) -> Services:
         auth=auth,
         people=People(table, Vault(table), freshness),
         pseudonyms=pseudonyms,
+        narrator=narrator,
     )
 
 

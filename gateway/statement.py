@@ -18,7 +18,9 @@ from gateway.problems import Problem, invalid
 from gateway.services import ACTIVITY, services_of
 from read_models.activity import queries as activity
 from read_models.activity.queries import Line, Mark
+from read_models.past import NOW, Until
 from runtime.table import Readable
+from schemas.accounts import CASH
 from schemas.envelope import rfc3339
 from schemas.money import format_e8
 
@@ -86,8 +88,9 @@ async def read(table: Readable, account_id: str, period: Period) -> Statement:
     """
     begin_ms, opening = period.begin_ms, activity.NOTHING
     if begin_ms is not None:
-        opening = await activity.mark(table, account_id, begin_ms)
-    closing = await activity.mark(table, account_id, period.end_ms)
+        opening = await activity.mark(table, account_id, Until(before_ms=begin_ms))
+    until = NOW if period.end_ms is None else Until(before_ms=period.end_ms)
+    closing = await activity.mark(table, account_id, until)
     if closing.sequence - opening.sequence > MOVEMENTS_MAX:
         raise Problem("statement-too-long")
     return Statement(opening, await activity.lines(table, account_id, opening, closing), closing)
@@ -95,13 +98,14 @@ async def read(table: Readable, account_id: str, period: Period) -> Statement:
 
 def json_view(statement: Statement, period: Period) -> dict[str, Any]:
     """As JSON; each movement says what there was of its asset after it."""
-    assets = sorted({*statement.opening.balances_e8, *statement.closing.balances_e8})
+    opening_e8, closing_e8 = _balances_e8(statement.opening), _balances_e8(statement.closing)
+    assets = sorted({*opening_e8, *closing_e8})
     return {
         "from": _time(period.begin_ms),
         "to": _time(period.end_ms),
-        "opening": _balances_view(assets, statement.opening.balances_e8),
+        "opening": _balances_view(assets, opening_e8),
         "movements": [_line_view(*each) for each in _balanced(statement)],
-        "closing": _balances_view(assets, statement.closing.balances_e8),
+        "closing": _balances_view(assets, closing_e8),
     }
 
 
@@ -117,7 +121,7 @@ def csv_text(statement: Statement, period: Period) -> str:
 
 
 def _balanced(statement: Statement) -> Iterator[tuple[Line, int]]:
-    balances_e8 = Counter(statement.opening.balances_e8)
+    balances_e8 = Counter(_balances_e8(statement.opening))
     for line in statement.lines:
         balances_e8[line.asset] += line.amount_e8
         yield line, balances_e8[line.asset]
@@ -133,9 +137,15 @@ def _line_view(line: Line, balance_e8: int) -> dict[str, Any]:
         "balance": format_e8(balance_e8),
         "price": format_e8(execution.price_e8) if execution else None,
         "transaction_id": line.transaction_id,
-        "order_id": line.traded.order_id if line.traded else None,
+        "order_id": line.traded.order.order_id if line.traded else None,
         "trade_id": execution.trade_id if execution else None,
     }
+
+
+def _balances_e8(mark: Mark) -> Mapping[str, int]:
+    """Free and locked together; there is always USD."""
+    held = mark.holdings.values()
+    return {CASH: 0} | {each.asset: each.free_e8 + each.locked_e8 for each in held}
 
 
 def _balances_view(assets: Iterable[str], balances_e8: Mapping[str, int]) -> list[dict[str, str]]:

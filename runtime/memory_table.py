@@ -157,6 +157,8 @@ class MemoryTable:
         matching: Row | None,
         index: str | None,
     ) -> list[Row]:
+        if index is not None and matching is not None:
+            raise ValueError("DynamoDB cannot filter by what an index does not hold")
         sort = self._sort(table, index)
         rows = [
             row

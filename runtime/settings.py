@@ -2,8 +2,9 @@
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -42,6 +43,21 @@ class Settings(BaseSettings):
     """How many times faster than recorded the feed runs."""
     feed_seed: int = 1
     """Seed of the simulated markets."""
+
+    insights_url: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
+    """Base URL of a server with OpenAI's chat completions, such as `http://127.0.0.1:11434/v1`;
+    without one, rules write the insights."""
+    insights_model: str = Field(default="", max_length=100)
+    """The language model's name there."""
+    insights_key_file: Path | None = None
+    """A file with the key for that server, where it wants one."""
+    insights_timeout_s: float = Field(default=5.0, gt=0, le=30)
+
+    @model_validator(mode="after")
+    def _names_its_model(self) -> Self:
+        if self.insights_url is not None and not self.insights_model:
+            raise ValueError("CNOP_INSIGHTS_URL needs CNOP_INSIGHTS_MODEL")
+        return self
 
     @property
     def jars(self) -> Path:

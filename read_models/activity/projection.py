@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from read_models.activity.table import ACTIVITY, TABLES, Traded, asset_fill_of, fill_of
+from read_models.activity.table import ACTIVITY, TABLES, Traded, asset_fill_of
 from read_models.heads import HOUSE_PREFIX, head_of
+from read_models.past import in_order
 from runtime.projection import TableSpec
 from runtime.table import Change, Put
-from schemas.accounts import CASH, EVENTS, FundsDeposited, FundsWithdrawn, Holding, OrderTraded
+from schemas.accounts import EVENTS, FundsDeposited, FundsWithdrawn, OrderTraded
 from schemas.codec import Codec, Message, encode
 from schemas.envelope import Recorded
 from schemas.topics import ACCOUNTS_JOURNAL
@@ -39,35 +40,24 @@ class ActivityProjection:
 
 
 def _moved(kind: str, event: FundsDeposited | FundsWithdrawn, amount_e8: int) -> dict[str, Any]:
+    (cash,) = event.holdings
     return {
         "kind": kind,
         "transaction_id": event.transaction_id,
         "amount_e8": amount_e8,
-        "cash_e8": _total_e8(event.holdings, CASH),
+        "cash": encode(cash).decode(),
     }
 
 
 def _traded(event: OrderTraded, version: int) -> dict[str, Any]:
     order = event.order
-    traded = Traded(
-        event.execution,
-        order.order_id,
-        order.asset,
-        order.side,
-        cash_e8=_total_e8(event.holdings, CASH),
-        held_e8=_total_e8(event.holdings, order.asset),
-    )
+    traded = Traded(event.execution, order, event.holdings)
     return {
         "kind": "trade",
         "traded": encode(traded).decode(),
-        "fill": fill_of(order.number, version),
+        "fill": in_order(order.number, version),
         "asset_fill": asset_fill_of(order.asset, version),
     }
-
-
-def _total_e8(holdings: Sequence[Holding], asset: str) -> int:
-    """What the account has of an asset after an event that moved it."""
-    return next(each.free_e8 + each.locked_e8 for each in holdings if each.asset == asset)
 
 
 PROJECTION: Final = ActivityProjection()

@@ -1,6 +1,6 @@
 """What the gateway may ask about an account's money movements and executions."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -13,13 +13,12 @@ from read_models.activity.table import (
     TABLES,
     Traded,
     asset_fill_of,
-    fill_of,
     stem_of,
 )
 from read_models.heads import Head, head_in
-from runtime.errors import Unavailable
+from read_models.past import NOW, Numbered, Until, in_order, last_row, outdated
 from runtime.table import Beyond, Readable, Row, Span, Stem
-from schemas.accounts import CASH, Execution, Side
+from schemas.accounts import CASH, Execution, Holding, Order, Side
 from schemas.envelope import derived_id
 
 __all__ = [
@@ -31,17 +30,23 @@ __all__ = [
     "Head",
     "Line",
     "Mark",
+    "Step",
     "Transaction",
     "TransactionsPage",
     "asset_transactions",
+    "cash",
     "executions",
     "head",
     "lines",
     "mark",
+    "steps",
+    "trade_of",
     "transactions",
 ]
 
 _DECODER: Final = msgspec.json.Decoder(Traded, strict=False)
+_HOLDING: Final = msgspec.json.Decoder(Holding, strict=False)
+_MOVEMENTS: Final = Numbered(ACTIVITY.name, "sequence")
 _FIRST: Final = " "
 """Sorts before every asset."""
 _LAST: Final = "~"
@@ -89,15 +94,25 @@ class ExecutionsPage(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A moment between movements: the number of the last one, the version, and what was held."""
+    """A moment between movements: the number of the last one, its event, and what was held.
+
+    Of each holding free and locked together are exact: locks move without movements.
+    """
 
     sequence: int
-    version: int
-    balances_e8: Mapping[str, int]
+    head: Head
+    holdings: Mapping[str, Holding]
 
 
-NOTHING: Final = Mark(0, 0, {CASH: 0})
+NOTHING: Final = Mark(0, Head(0, 0, 0), {})
 """Before the first movement."""
+
+
+class Step(NamedTuple):
+    """A movement's time, and the holdings that it touched, as it left them."""
+
+    time_ms: int
+    holdings: tuple[Holding, ...]
 
 
 class Line(NamedTuple):
@@ -111,10 +126,16 @@ class Line(NamedTuple):
     transaction_id: str | None = None
 
 
-async def head(table: Readable, account_id: str) -> Head | None:
-    """How far this read model is with the account; None before its first movement."""
-    rows = await table.query(ACTIVITY.name, {"account_id": account_id}, newest_first=True, limit=1)
-    return head_in(rows[0]) if rows else None
+async def head(table: Readable, account_id: str, until: Until = NOW) -> Head | None:
+    """How far this read model is with the account, or was; None before its first movement."""
+    row = await _last(table, account_id, until)
+    return head_in(row) if row else None
+
+
+async def cash(table: Readable, account_id: str, until: Until = NOW) -> tuple[Holding, Head] | None:
+    """USD as the last movement left it; None before the first."""
+    row = await _last(table, account_id, until)
+    return (_in(CASH, _held(row)), head_in(row)) if row else None
 
 
 async def transactions(
@@ -160,57 +181,64 @@ async def executions(
     table: Readable, account_id: str, order_number: int, *, limit: int = 50, after: int = 0
 ) -> ExecutionsPage:
     """Executions of one order, oldest first, behind the one of version `after`."""
-    last = fill_of(order_number + 1, 0) - 1
+    last = in_order(order_number + 1, 0) - 1
     rows = await table.query(
         ACTIVITY.name,
         {"account_id": account_id},
-        where=Span("fill", min(fill_of(order_number, after + 1), last), last),
+        where=Span("fill", min(in_order(order_number, after + 1), last), last),
         index=BY_ORDER.name,
         limit=limit + 1,
     )
     return ExecutionsPage(tuple(_execution(each) for each in rows[:limit]), len(rows) > limit)
 
 
-async def mark(table: Readable, account_id: str, before_ms: int | None) -> Mark:
-    """Where the account was before this time, or is now; found in log2(movements) requests."""
-    row = await _last_before(table, account_id, before_ms)
+async def mark(table: Readable, account_id: str, until: Until = NOW) -> Mark:
+    """Where the account was then; found in log2(movements) requests and two per asset."""
+    row = await _last(table, account_id, until)
     if row is None:
         return NOTHING
-    balances = await _balances(table, account_id, row["version"])
-    return Mark(row["sequence"], row["version"], {CASH: _cash_e8(row)} | balances)
+    held = {each.asset: each for each in _held(row)}
+    traded = await _traded_assets(table, account_id, row["version"])
+    return Mark(row["sequence"], head_in(row), held | traded)
+
+
+async def trade_of(
+    table: Readable, account_id: str, order_number: int, version: int
+) -> tuple[Order, Head] | None:
+    """The order as its last trade up to a version left it; None before the first."""
+    rows = await table.query(
+        ACTIVITY.name,
+        {"account_id": account_id},
+        where=Span("fill", in_order(order_number, 0), in_order(order_number, version)),
+        index=BY_ORDER.name,
+        newest_first=True,
+        limit=1,
+    )
+    return (_traded(rows[0]).order, head_in(rows[0])) if rows else None
 
 
 async def lines(table: Readable, account_id: str, after: Mark, until: Mark) -> tuple[Line, ...]:
     """What moved between two marks, oldest first."""
-    if until.sequence <= after.sequence:
-        return ()
-    where = Span("sequence", after.sequence + 1, until.sequence)
-    rows = await table.query(ACTIVITY.name, {"account_id": account_id}, where=where)
+    rows = await _rows(table, account_id, after, until)
     return tuple(line for row in rows for line in _lines(row))
 
 
-async def _last_before(table: Readable, account_id: str, before_ms: int | None) -> Row | None:
-    """Times never fall along the sequence (T1), so halving finds it."""
-    partition = {"account_id": account_id}
-    newest = await table.query(ACTIVITY.name, partition, newest_first=True, limit=1)
-    if not newest or before_ms is None or newest[0]["time_ms"] < before_ms:
-        return newest[0] if newest else None
-    found: Row | None = None
-    low, high = 0, newest[0]["sequence"]  # none up to low is too late, all from high on are
-    while high - low > 1:
-        middle = (low + high) // 2
-        where = Span("sequence", middle, high)
-        (row,) = await table.query(ACTIVITY.name, partition, where=where, limit=1)
-        if row["time_ms"] < before_ms:
-            found, low = row, row["sequence"]
-        else:
-            high = middle
-    return found
+async def steps(table: Readable, account_id: str, after: Mark, until: Mark) -> tuple[Step, ...]:
+    """What was held between two marks, oldest first."""
+    rows = await _rows(table, account_id, after, until)
+    return tuple(Step(each["time_ms"], _held(each)) for each in rows)
 
 
-async def _balances(table: Readable, account_id: str, version: int) -> dict[str, int]:
+async def _rows(table: Readable, account_id: str, after: Mark, until: Mark) -> Sequence[Row]:
+    if until.sequence <= after.sequence:
+        return ()
+    where = Span("sequence", after.sequence + 1, until.sequence)
+    return await table.query(ACTIVITY.name, {"account_id": account_id}, where=where)
+
+
+async def _traded_assets(table: Readable, account_id: str, version: int) -> dict[str, Holding]:
     """What the account had of each asset at this version: what the last trade of each left."""
-    partition, held = {"account_id": account_id}, dict[str, int]()
+    partition, held = {"account_id": account_id}, dict[str, Holding]()
     edge = _FIRST
     while rows := await table.query(
         ACTIVITY.name,
@@ -219,7 +247,7 @@ async def _balances(table: Readable, account_id: str, version: int) -> dict[str,
         index=BY_ASSET.name,
         limit=1,
     ):
-        asset = _traded(rows[0]).asset
+        asset = _traded(rows[0]).order.asset
         last = await table.query(
             ACTIVITY.name,
             partition,
@@ -229,21 +257,32 @@ async def _balances(table: Readable, account_id: str, version: int) -> dict[str,
             limit=1,
         )
         if last:
-            held[asset] = _known(_traded(last[0]).held_e8)
+            held[asset] = _in(asset, _held(last[0]))
         edge = stem_of(asset) + _LAST
     return held
 
 
-def _cash_e8(row: Row) -> int:
+async def _last(table: Readable, account_id: str, until: Until) -> Row | None:
+    return await last_row(
+        table,
+        _MOVEMENTS,
+        account_id,
+        lambda row: until.includes(row["version"], row["time_ms"]),
+    )
+
+
+def _in(asset: str, holdings: Iterable[Holding]) -> Holding:
+    return next(each for each in holdings if each.asset == asset)
+
+
+def _held(row: Row) -> tuple[Holding, ...]:
+    """USD, and the asset of a trade, as the movement left them."""
     if row["kind"] == "trade":
-        return _known(_traded(row).cash_e8)
-    return _known(row.get("cash_e8"))
-
-
-def _known(balance_e8: int | None) -> int:
-    if balance_e8 is None:
-        raise Unavailable("activity has rows of before there were statements: project it anew")
-    return balance_e8
+        return _traded(row).holdings
+    try:
+        return (_HOLDING.decode(row["cash"]),)
+    except KeyError:
+        raise outdated(ACTIVITY.name) from None
 
 
 def _lines(row: Row) -> Iterator[Line]:
@@ -252,10 +291,10 @@ def _lines(row: Row) -> Iterator[Line]:
     traded = None
     if row["kind"] == "trade":
         traded = _traded(row)
-        is_buy = traded.side is Side.BUY
-        quantity_e8 = traded.execution.quantity_e8
+        is_buy = traded.order.side is Side.BUY
+        quantity_e8 = traded.execution.quantity_e8 * (1 if is_buy else -1)
         kind = "bought" if is_buy else "sold"
-        yield Line(time_ms, kind, traded.asset, quantity_e8 if is_buy else -quantity_e8, traded)
+        yield Line(time_ms, kind, traded.order.asset, quantity_e8, traded)
     for each in reversed(tuple(_movements([row]))):
         yield Line(
             time_ms, each.transaction_type, CASH, each.amount_e8, traded, each.transaction_id
@@ -280,14 +319,15 @@ def _movements(rows: Sequence[Row]) -> Iterator[Transaction]:
 def _trade(row: Row) -> Iterator[Transaction]:
     """A trade is a payment or a sale, after which its fee was taken, where there was one."""
     traded = _traded(row)
-    execution, order_id, sequence = traded.execution, traded.order_id, row["sequence"]
+    execution, sequence = traded.execution, row["sequence"]
+    order_id = traded.order.order_id
     if execution.fee_e8:
         fee_id = derived_id("fee", execution.trade_id, order_id)
         yield Transaction(
             fee_id, "fee", -execution.fee_e8, CASH, row["time_ms"], sequence, order_id
         )
         sequence -= 1
-    is_buy = traded.side is Side.BUY
+    is_buy = traded.order.side is Side.BUY
     yield Transaction(
         derived_id("trade", execution.trade_id, order_id),
         "order_payment" if is_buy else "order_sale",
@@ -300,16 +340,19 @@ def _trade(row: Row) -> Iterator[Transaction]:
 
 
 def _traded(row: Row) -> Traded:
-    return _DECODER.decode(row["traded"])
+    try:
+        return _DECODER.decode(row["traded"])
+    except msgspec.ValidationError:
+        raise outdated(ACTIVITY.name) from None
 
 
 def _execution(row: Row) -> ExecutionRow:
     traded = _traded(row)
     return ExecutionRow(
         traded.execution,
-        traded.order_id,
-        traded.asset,
-        traded.side,
+        traded.order.order_id,
+        traded.order.asset,
+        traded.order.side,
         row["time_ms"],
         row["version"],
     )

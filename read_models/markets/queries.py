@@ -1,7 +1,9 @@
 """What the gateway may ask about assets, markets and prices; needs no account, so no head."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
@@ -13,7 +15,8 @@ from read_models.markets.projection import CONCERNS
 from read_models.markets.table import MARKETS, QUOTE, TABLES, TERMS, TRADES, Trade
 from runtime.table import Beyond, Readable, Row
 from schemas.accounts import CASH
-from schemas.markets import Quote, Rules
+from schemas.candles import MINUTE_MS
+from schemas.markets import Quote, Rules, feed_series
 
 __all__ = (
     "CONCERNS",
@@ -30,6 +33,7 @@ __all__ = (
     "TradesPage",
     "asset",
     "candles",
+    "closes",
     "day",
     "days",
     "levels",
@@ -38,6 +42,7 @@ __all__ = (
     "market",
     "price_e8",
     "prices",
+    "prices_at",
     "trades",
 )
 
@@ -126,6 +131,48 @@ async def prices(table: Readable) -> Mapping[str, Price]:
     """The last price of every asset that was ever quoted; one request."""
     rows = await table.query(MARKETS.name, {"kind": QUOTE})
     return {row["symbol"].removesuffix(f"-{CASH}"): _price(row) for row in rows}
+
+
+async def prices_at(table: Readable, assets: Iterable[str], time_ms: int) -> Mapping[str, Price]:
+    """The last prices before a time of those assets that had one, as `closes` gives them."""
+    found = await closes(table, assets, interval_ms=MINUTE_MS, first_ms=time_ms, last_ms=time_ms)
+    return {asset: prices[-1] for asset, prices in found.items() if prices}
+
+
+async def closes(
+    table: Readable, assets: Iterable[str], *, interval_ms: int, first_ms: int, last_ms: int
+) -> Mapping[str, tuple[Price, ...]]:
+    """What each asset cost when intervals ended, oldest first; four requests each.
+
+    From the last end until `first_ms` to the last one until `last_ms`; an interval without a price
+    has none. All are of the feed that quotes the market now, never of another.
+    """
+    rows = await table.query(MARKETS.name, {"kind": QUOTE})
+    quotes = {row["symbol"]: msgspec.convert(row["quote"], Quote) for row in rows}
+    wanted = {each: quotes[_symbol(each)] for each in assets if _symbol(each) in quotes}
+    found = await asyncio.gather(
+        *(
+            _closes(table, _symbol(asset), quote, interval_ms, (first_ms, last_ms))
+            for asset, quote in wanted.items()
+        )
+    )
+    return dict(zip(wanted, found, strict=True))
+
+
+async def _closes(
+    table: Readable, symbol: str, quote: Quote, interval_ms: int, ends_ms: tuple[int, int]
+) -> tuple[Price, ...]:
+    first_ms, last_ms = (each - interval_ms for each in ends_ms)
+    if last_ms < 0:
+        return ()
+    drawn = partial(candles, table, symbol, feed_series(quote.feed_id), interval_ms=interval_ms)
+    count = (last_ms - first_ms) // interval_ms
+    before = await drawn(from_ms=0, until_ms=max(0, first_ms), limit=1)
+    since = await drawn(from_ms=first_ms + 1, until_ms=last_ms, limit=count) if count else ()
+    return tuple(
+        Price(each.close_e8, each.start_ms + interval_ms, quote.simulated)
+        for each in (*before, *since)
+    )
 
 
 async def trades(

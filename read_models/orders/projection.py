@@ -1,16 +1,21 @@
 """Events of orders as rows: one row per order, its state after its last event."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from read_models.heads import HOUSE_PREFIX, head_of
-from read_models.orders.table import ORDERS, TABLES, position_of
+from read_models.orders.table import CHANGES, ORDERS, TABLES, After, position_of
+from read_models.past import in_order
 from runtime.projection import TableSpec
-from runtime.table import Change, Put, Row
+from runtime.table import Change, Merge, Put
 from schemas.accounts import (
+    CASH,
     EVENTS,
-    Order,
+    OrderAccepted,
     OrderEvent,
+    OrderReplaced,
+    ReplaceRefused,
+    ReplaceRequested,
 )
 from schemas.codec import Codec, Message, encode
 from schemas.envelope import Recorded
@@ -20,7 +25,7 @@ CONCERNS: Final = frozenset(each.TYPE for each in OrderEvent.__args__)
 
 
 class OrdersProjection:
-    """One row per order."""
+    """One row per order, and one per change that a client asked for."""
 
     name = "orders"
     journals: Mapping[str, Codec] = {ACCOUNTS_JOURNAL: EVENTS}
@@ -31,22 +36,48 @@ class OrdersProjection:
         """The row of the event's order."""
         if not isinstance(event, OrderEvent) or event.account_id.startswith(HOUSE_PREFIX):
             return ()
-        return (Put(ORDERS.name, _row(event.account_id, event.order, recorded)),)
+        key = _key(event, recorded)
+        after = _after(event, recorded)
+        row = _row(event, after) | head_of(recorded)
+        match event:
+            case OrderAccepted():
+                return (Put(ORDERS.name, key | row | {"accepted": encode(after).decode()}),)
+            case ReplaceRequested() | OrderReplaced() | ReplaceRefused():
+                return (Merge(ORDERS.name, key, row), _changed(event, after, recorded))
+            case _:
+                return (Merge(ORDERS.name, key, row),)
 
 
-def _row(account_id: str, order: Order, recorded: Recorded) -> Row:
+def _key(event: OrderEvent, recorded: Recorded) -> dict[str, Any]:
+    position = position_of(event.order.number, recorded.entity_version)
+    return {"account_id": event.account_id, "position": position}
+
+
+def _after(event: OrderEvent, recorded: Recorded) -> After:
+    cash = next((each for each in event.holdings if each.asset == CASH), None)
+    return After(event.order, cash, recorded.entity_version)
+
+
+def _row(event: OrderEvent, after: After) -> dict[str, Any]:
     """What is searched for stands alone, all else in one text: each attribute costs CPU."""
+    order = event.order
     return {
-        "account_id": account_id,
-        "position": position_of(order.number, recorded.entity_version),
         "order_id": order.order_id,
         "asset": order.asset,
         "side": order.side.value,
         "order_type": order.order_type.value,
         "status": order.status.value,
-        "order": encode(order).decode(),
-        **head_of(recorded),
+        "after": encode(after).decode(),
     }
+
+
+def _changed(event: OrderEvent, after: After, recorded: Recorded) -> Put:
+    row = {
+        "account_id": event.account_id,
+        "change": in_order(event.order.number, recorded.entity_version),
+        "after": encode(after).decode(),
+    }
+    return Put(CHANGES.name, row | head_of(recorded))
 
 
 PROJECTION: Final = OrdersProjection()

@@ -8,13 +8,14 @@ import msgspec
 
 from read_models.heads import Head, head_in
 from read_models.orders.projection import CONCERNS
-from read_models.orders.table import BY_ORDER_ID, BY_VERSION, ORDERS, TABLES
+from read_models.orders.table import BY_ORDER_ID, BY_VERSION, ORDERS, TABLES, After
+from read_models.past import outdated
 from runtime.table import Beyond, Readable, Row, Span, Where
 from schemas.accounts import Order, OrderStatus, OrderType, Side
 
 __all__ = ["CONCERNS", "TABLES", "Head", "OrderRow", "OrdersPage", "head", "order", "orders"]
 
-_DECODER: Final = msgspec.json.Decoder(Order, strict=False)
+_DECODER: Final = msgspec.json.Decoder(After, strict=False)
 _ACCEPTED: Final = Beyond("position", 0)
 _REFUSED: Final = Beyond("position", 0, below=True)
 
@@ -24,8 +25,6 @@ class OrderRow(NamedTuple):
 
     order: Order
     version: int
-    offset: int
-    time_ms: int
 
 
 class OrdersPage(NamedTuple):
@@ -124,5 +123,13 @@ async def _refused(table: Readable, account_id: str, matching: Row, limit: int) 
     return sorted(merged, key=lambda row: (row["time_ms"], row["version"]), reverse=True)
 
 
+def after_in(row: Row, attribute: str = "after") -> After:
+    """What a row says of an order after its last event, or as it was `accepted`."""
+    try:
+        return _DECODER.decode(row[attribute])
+    except KeyError:
+        raise outdated(ORDERS.name) from None
+
+
 def _order(row: Row) -> OrderRow:
-    return OrderRow(_DECODER.decode(row["order"]), *head_in(row))
+    return OrderRow(after_in(row).order, row["version"])

@@ -121,6 +121,56 @@ async def test_a_statement_adds_up_whole_and_cut_at_any_movement(stack: Stack) -
             assert {each["type"] for each in rows} >= {"opening", "closing"}
 
 
+async def test_the_past_is_told_as_it_was_told_then(stack: Stack) -> None:
+    paths = ("/balance", "/portfolio", "/orders", "/orders?status=NEW")
+    async with Gateways.of(stack) as gateways:
+        trader = await gateways.funded()
+        told: dict[int, list[Json]] = {}
+
+        async def tell() -> None:
+            answers = [await read(trader, each) for each in paths]
+            told[max(each["as_of"]["version"] for each in answers)] = answers
+
+        await tell()
+        resting = await trader.order(order_type="limit_buy", quantity="0.01", price="1000")
+        await tell()
+        await trader.order(quantity="0.003")
+        await tell()
+        body = {"quantity": "0.02"}
+        await trader.ask("PATCH", f"/orders/{resting['order_id']}", json=body)
+        await tell()
+        await trader.ask("DELETE", f"/orders/{resting['order_id']}")
+        await tell()
+        assert len(told) == 5
+        for version, answers in told.items():
+            for path, then in zip(paths, answers, strict=True):
+                query = f"{path}{'&' if '?' in path else '?'}as_of={version}"
+                now = await read(trader, query, through=1)
+                assert now["as_of"]["version"] == version
+                assert timeless(now) == timeless(then)
+        for point in (await read(trader, "/account/equity?interval=1m"))["data"][::33]:
+            then = await read(trader, f"/portfolio?as_of={point['time']}", through=1)
+            assert (point["cash"], point["realized_pl"]) == (
+                then["cash"],
+                then["total_realized_pl"],
+            )
+        (newest, *_) = sorted(told, reverse=True)
+        for moment, status in ((newest + 1, 409), ("2999-01-01T00:00:00Z", 409), ("then", 422)):
+            answer = await trader.send("GET", f"/balance?as_of={moment}")
+            assert answer.status_code == status
+            check_problem(answer)
+
+
+def timeless(shown: Json) -> Json:
+    """Without what prices move."""
+    kept = {"current_balance", "available", "locked", "updated_at", "cash", "data", "has_more"}
+    kept |= {"total_cost_basis", "total_realized_pl"}
+    held = [
+        {name: each[name] for name in ("asset_id", "quantity")} for each in shown.get("assets", ())
+    ]
+    return {name: each for name, each in shown.items() if name in kept} | {"assets": held}
+
+
 async def test_a_statement_wants_times_in_order(stack: Stack) -> None:
     async with Gateways.of(stack) as gateways:
         trader = await gateways.funded()

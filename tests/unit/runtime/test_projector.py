@@ -19,7 +19,7 @@ from runtime.log import Record
 from runtime.memory_table import Fault, MemoryTable
 from runtime.projection import Projection
 from runtime.projector import ACTIONS_MAX, QUIET_S, Fold, Position, Projector
-from runtime.table import Put
+from runtime.table import Merge, Put
 from schemas.envelope import CE_TYPE, WRITER_EPOCH, Headers, header_map
 from schemas.topics import ACCOUNTS_JOURNAL
 
@@ -195,7 +195,8 @@ def test_a_batch_writes_each_row_once_and_cuts_between_records() -> None:
     cuts = fold.take(big.records)
     assert len(cuts) > 1
     for cut in cuts:
-        keys = [(each.row["account_id"], each.row["position"]) for each in cut.changes]
+        rows = [each.key if isinstance(each, Merge) else each.row for each in cut.changes]
+        keys = [(each["account_id"], each["position"]) for each in rows]
         assert len(keys) == len(set(keys)) < ACTIONS_MAX
     expected = [each.checkpoints[0].expected for each in cuts]
     assert expected == [None, *(before.position._asdict() for before, _ in pairwise(cuts))]
