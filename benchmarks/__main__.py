@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from benchmarks import http, suite
+from benchmarks import http, latency, suite
 from benchmarks import report as reports
 from benchmarks.report import Report, Section
 from benchmarks.servers import servers
@@ -18,6 +18,8 @@ BENCHMARKS: Final[dict[str, Callable[[Bench], Section]]] = {
     "worker": suite.worker,
     "append": suite.append,
     "orders": http.orders,
+    "latency": latency.latency,
+    "sharing": latency.sharing,
     "projector": suite.projector,
     "matching": suite.book,
     "restart": suite.restart,
@@ -86,6 +88,7 @@ def _sizes(*, quick: bool, deadline: float) -> Sizes:
             commands=10_000,
             pairs=2,
             appends=300,
+            asked=200,
             projected=1_000,
             restarts=(),
             accounts=64,

@@ -85,20 +85,27 @@ def show_ratios(report: Report, console: Console) -> None:
 def ratio_table(ratios: Sequence[Ratio]) -> Table:
     """Each ratio beside what is asked for."""
     return Table(
-        "Ratios to the bare loops (median of interleaved pairs)",
-        ("ratio", "median", "spread", "pairs", "least", ""),
+        "Ratios (median of interleaved pairs)",
+        ("ratio", "median", "spread", "pairs", "asked for", ""),
         tuple(
             (
                 each.name,
                 f"{each.median:.2f}",
                 each.spread,
                 str(each.pairs),
-                "" if each.least is None else f"{each.least:g}",
-                "" if each.least is None else ("kept" if each.is_kept else "BELOW"),
+                each.asked,
+                verdict(each),
             )
             for each in ratios
         ),
     )
+
+
+def verdict(ratio: Ratio) -> str:
+    """Whether it is as asked for; empty when nothing is."""
+    if not ratio.asked:
+        return ""
+    return "kept" if ratio.is_kept else "MISSED"
 
 
 def write(report: Report, directory: Path = RESULTS) -> tuple[Path, Path]:

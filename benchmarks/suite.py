@@ -26,6 +26,7 @@ class Sizes(NamedTuple):
     commands: int
     pairs: int
     appends: int
+    asked: int
     projected: int
     restarts: tuple[int, ...]
     accounts: int
