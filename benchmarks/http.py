@@ -221,9 +221,9 @@ def _backlog_row(each: Round) -> tuple[str, ...]:
 
 
 @contextmanager
-def namespace(settings: Settings) -> Iterator[Settings]:
+def namespace(settings: Settings, suffix: str = "h-") -> Iterator[Settings]:
     """A namespace of its own; topics and tables are gone afterwards."""
-    own = settings.model_copy(update={"namespace": f"{settings.namespace}h-"})
+    own = settings.model_copy(update={"namespace": f"{settings.namespace}{suffix}"})
     try:
         yield own
     finally:

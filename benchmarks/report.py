@@ -4,7 +4,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -134,9 +134,13 @@ def markdown(report: Report) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def markdown_rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table."""
+    return [f"| {' | '.join(each)} |" for each in (columns, ["---"] * len(columns), *rows)]
+
+
 def _markdown_table(table: Table) -> list[str]:
-    rows = [table.columns, tuple("---" for _ in table.columns), *table.rows]
-    return [f"## {table.title}", "", *(f"| {' | '.join(each)} |" for each in rows), ""]
+    return [f"## {table.title}", "", *markdown_rows(table.columns, table.rows), ""]
 
 
 def _rich(table: Table) -> RichTable:

@@ -37,6 +37,12 @@ class System(NamedTuple):
         servers = [each for each in psutil.Process().children() if _is_java(each)]
         return used | {SERVERS: sum(map(_cpu_s, servers))}
 
+    def memory_mib(self, name: str) -> float:
+        """What a process holds, and those below it."""
+        process = psutil.Process(self.stack.pid(name))
+        held = [each.memory_info().rss for each in (process, *process.children(recursive=True))]
+        return sum(held) / 2**20
+
 
 @contextmanager
 def running(settings: Settings) -> Iterator[System]:
