@@ -26,7 +26,7 @@ BENCHMARKS: Final[dict[str, Callable[[Bench], Section]]] = {
     "accounts-growth": growth.growth,
     "restart": suite.restart,
 }
-_WIDTH: Final = 120
+_WIDTH: Final = 150
 _FULL_S: Final = 780.0
 _QUICK_S: Final = 240.0
 
