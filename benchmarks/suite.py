@@ -75,7 +75,7 @@ def worker(bench: Bench) -> Section:
             Ratio.of(
                 "accounts worker / bare consume-append, by CPU",
                 [bare.cpu_us / real.cpu_us for real, bare in zip(workers, bares, strict=True)],
-                least=0.3,
+                least=0.4,
             ),
         ),
         (
