@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from benchmarks import http, suite
+from benchmarks import figures, growth, http, latency, suite
 from benchmarks import report as reports
 from benchmarks.report import Report, Section
 from benchmarks.servers import servers
@@ -18,13 +18,17 @@ BENCHMARKS: Final[dict[str, Callable[[Bench], Section]]] = {
     "worker": suite.worker,
     "append": suite.append,
     "orders": http.orders,
+    "latency": latency.latency,
+    "sharing": latency.sharing,
     "projector": suite.projector,
     "matching": suite.book,
+    "restore": growth.restore,
+    "accounts-growth": growth.growth,
     "restart": suite.restart,
 }
-_WIDTH: Final = 120
-_FULL_S: Final = 400.0
-_QUICK_S: Final = 80.0
+_WIDTH: Final = 150
+_FULL_S: Final = 780.0
+_QUICK_S: Final = 240.0
 
 
 def main(
@@ -32,11 +36,13 @@ def main(
         list[str] | None, typer.Option(help=f"One of {', '.join(BENCHMARKS)}; repeatable.")
     ] = None,
     *,
-    quick: Annotated[bool, typer.Option(help="Small sizes, in 90 s.")] = False,
+    quick: Annotated[bool, typer.Option(help="Small sizes, in 5 minutes.")] = False,
     budget_s: Annotated[
-        float | None, typer.Option(help="Seconds after which nothing new begins; 400, quick 80.")
+        float | None, typer.Option(help="Seconds after which nothing new begins; 780, quick 240.")
     ] = None,
-    write: Annotated[bool, typer.Option(help="Write benchmarks/results/.")] = True,
+    write: Annotated[
+        bool, typer.Option(help="Write benchmarks/results/ and README.md's table.")
+    ] = True,
 ) -> None:
     """Measure against bare loops on the same servers, and say how far each ratio is kept."""
     chosen = _chosen(only or [])
@@ -54,6 +60,8 @@ def main(
     reports.show_ratios(report, console)
     if write and not only:
         reports.write(report)
+        if not quick:
+            figures.write(report)
     below = [each.name for each in report.ratios if not each.is_kept]
     raise typer.Exit(1 if below else 0)
 
@@ -86,6 +94,8 @@ def _sizes(*, quick: bool, deadline: float) -> Sizes:
             commands=10_000,
             pairs=2,
             appends=300,
+            asked=200,
+            grown=50_000,
             projected=1_000,
             restarts=(),
             accounts=64,
@@ -98,6 +108,8 @@ def _sizes(*, quick: bool, deadline: float) -> Sizes:
         commands=40_000,
         pairs=5,
         appends=2_000,
+        asked=300,
+        grown=1_000_000,
         projected=4_000,
         restarts=(5_000, 40_000),
         accounts=1_000,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from time import monotonic
 from typing import Final, NamedTuple
 
@@ -11,6 +11,7 @@ from read_models.commands import queries as commands
 from read_models.orders import queries as orders
 from read_models.portfolio import queries as portfolio
 from runtime.dynamodb import DynamoTable, open_dynamodb
+from runtime.errors import Unavailable
 from runtime.kafka_log import KafkaLog
 from runtime.projector import positions
 from runtime.settings import Settings
@@ -52,11 +53,12 @@ class Watch:
         finding = asyncio.ensure_future(_targets(self._log, self._partitions))
         seen: list[tuple[float, Stored]] = []
         while True:
-            seen.append((monotonic() - began, await self._stored()))
-            if finding.done():
+            with suppress(Unavailable):  # a store that is too busy to say is asked again
+                seen.append((monotonic() - began, await self._stored()))
+            if finding.done() and seen:
                 left = [(at_s, _left(finding.result(), stored)) for at_s, stored in seen]
                 drained_s = next((at_s for at_s, each in left if not any(each.values())), None)
-                if drained_s is not None or left[-1][0] > timeout_s:
+                if drained_s is not None or monotonic() - began > timeout_s:
                     return Backlog(left[0][1], drained_s)
             await asyncio.sleep(_POLL_S)
 

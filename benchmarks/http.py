@@ -5,54 +5,87 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
-from benchmarks import load, projectors
+from benchmarks import denominators, load, projectors
 from benchmarks.backlog import Backlog, watching
 from benchmarks.load import Load, Trader
 from benchmarks.measure import Ratio, in_fresh_process
-from benchmarks.orders import System, running
 from benchmarks.report import Section, Table
 from benchmarks.suite import Bench
+from benchmarks.system import System, running, serving
 from benchmarks.traders import fund
 from runtime import admin
+from runtime.devstack.ports import free_port
 from runtime.dynamodb import open_dynamodb
 from runtime.settings import Settings
 from schemas.topics import TOPICS
 
 COMPARED_AT: Final = 64
+ECHO_LEAST: Final = 0.08
+FLOOR_LEAST: Final = 0.3
 _ACCOUNTS_EACH: Final = 64
 _WARM_S: Final = 2.0
 _DRAIN_S_MAX: Final = 40.0
 
 
 class Round(NamedTuple):
-    """Orders and, half before and half after, the echo under the same load; what they left."""
+    """Orders and, half before and half after, the bare loops under the same load; what they left.
+
+    Each bare loop is measured while the system idles.
+    """
 
     orders: Load
     echo: Load
+    floor: Load
     cpu_ms: Mapping[str, float]
     """CPU per filled order in ms, by process."""
     backlog: Backlog
 
 
+class _Bare(NamedTuple):
+    """Ports of the bare loops."""
+
+    echo: int
+    floor: int
+
+
 def orders(bench: Bench) -> Section:
-    """Market orders over HTTP at growing numbers of connections, beside a bare echo."""
+    """Market orders over HTTP at growing numbers of connections, beside the bare loops."""
     sizes = bench.sizes
     rounds: list[Round] = []
-    with _namespace(bench.settings) as settings:
-        bench.say("starting the whole system")
-        with running(settings) as system:
-            bench.say(f"registering up to {sizes.accounts:,} traders")
-            traders = in_fresh_process(
-                fund, system.stack.urls[0], sizes.accounts, seconds=sizes.registering_s
-            )
-            _round(system, traders, connections=16, seconds=_WARM_S)
-            for n, connections in enumerate(_levels(sizes.connections, sizes.pairs)):
-                if n >= len(sizes.connections) and not sizes.has_time:
-                    break  # each level once, however slow the machine is
-                bench.say(f"{connections} connections, {len(traders):,} accounts")
-                rounds.append(_round(system, traders, connections, sizes.load_s))
+    with (
+        trading(bench, sizes.accounts, sizes.registering_s) as (system, traders),
+        _bare_loops(system.settings) as bare,
+    ):
+        _round(system, bare, traders, connections=16, seconds=_WARM_S)
+        for n, connections in enumerate(_levels(sizes.connections, sizes.pairs)):
+            if n >= len(sizes.connections) and not sizes.has_time:
+                break  # each level once, however slow the machine is
+            bench.say(f"{connections} connections, {len(traders):,} accounts")
+            rounds.append(_round(system, bare, traders, connections, sizes.load_s))
     rounds.sort(key=lambda each: each.orders.connections)
     return _section(rounds, len(traders))
+
+
+@contextmanager
+def trading(bench: Bench, count: int, seconds: float) -> Iterator[tuple[System, list[Trader]]]:
+    """A whole system in a namespace of its own, with up to `count` funded traders."""
+    with namespace(bench.settings) as settings:
+        bench.say("starting the whole system")
+        with running(settings) as system:
+            bench.say(f"registering up to {count:,} traders")
+            url = system.stack.urls[0]
+            yield system, in_fresh_process(fund, url, count, seconds=seconds)
+
+
+@contextmanager
+def _bare_loops(settings: Settings) -> Iterator[_Bare]:
+    ports = _Bare(free_port(), free_port())
+    with (
+        serving(denominators.serve_echo, ports.echo, port=ports.echo),
+        serving(denominators.decide_one_append, settings),
+        serving(denominators.serve_one_append, ports.floor, settings, port=ports.floor),
+    ):
+        yield ports
 
 
 def _levels(connections: Sequence[int], pairs: int) -> Iterator[int]:
@@ -62,23 +95,26 @@ def _levels(connections: Sequence[int], pairs: int) -> Iterator[int]:
     yield from [COMPARED_AT] * (pairs - 1)
 
 
-def _round(system: System, traders: Sequence[Trader], connections: int, seconds: float) -> Round:
+def _round(
+    system: System, bare: _Bare, traders: Sequence[Trader], connections: int, seconds: float
+) -> Round:
     some = traders[: _ACCOUNTS_EACH * connections]
-    early = _echoed(system, some, connections, seconds / 4)
+    early = [_bare_load(port, some, connections, seconds / 4) for port in bare]
     before = system.cpu_s()
     ordered, backlog = in_fresh_process(
         _trade, system.settings, system.port, some, connections=connections, seconds=seconds
     )
     after = system.cpu_s()
-    echo = early.and_then(_echoed(system, some, connections, seconds / 4))
+    late = [_bare_load(port, some, connections, seconds / 4) for port in reversed(bare)]
+    echo, floor = (one.and_then(two) for one, two in zip(early, reversed(late), strict=True))
     spent = {name: (used - before.get(name, 0.0)) * 1000 for name, used in after.items()}
     per_order = {name: ms / max(1, ordered.filled) for name, ms in spent.items()}
-    return Round(ordered, echo, per_order, backlog)
+    return Round(ordered, echo, floor, per_order, backlog)
 
 
-def _echoed(system: System, traders: Sequence[Trader], connections: int, seconds: float) -> Load:
+def _bare_load(port: int, traders: Sequence[Trader], connections: int, seconds: float) -> Load:
     return in_fresh_process(
-        load.run, system.echo_port, traders, connections=connections, seconds=seconds, is_echo=True
+        load.run, port, traders, connections=connections, seconds=seconds, is_echo=True
     )
 
 
@@ -94,12 +130,19 @@ async def _trade(
 
 
 def _section(rounds: Sequence[Round], traders: int) -> Section:
-    compared = [
-        each.orders.rate / each.echo.rate
-        for each in rounds
-        if each.orders.connections == COMPARED_AT
-    ]
-    name = f"orders over HTTP / bare Starlette echo at {COMPARED_AT} connections"
+    compared = [each for each in rounds if each.orders.connections == COMPARED_AT]
+    against = (
+        ("bare Starlette echo", [each.echo for each in compared], ECHO_LEAST),
+        ("one-append floor", [each.floor for each in compared], FLOOR_LEAST),
+    )
+    ratios = tuple(
+        Ratio.of(
+            f"orders over HTTP / {name} at {COMPARED_AT} connections",
+            [each.orders.rate / bare.rate for each, bare in zip(compared, bares, strict=True)],
+            least=least,
+        )
+        for name, bares, least in against
+    )
     return Section(
         "orders",
         (
@@ -117,6 +160,8 @@ def _section(rounds: Sequence[Round], traders: int) -> Section:
                     "errors",
                     "echo/s",
                     "echo p50",
+                    "floor/s",
+                    "floor p50",
                 ),
                 tuple(_order_row(each) for each in rounds),
             ),
@@ -131,24 +176,29 @@ def _section(rounds: Sequence[Round], traders: int) -> Section:
                 tuple(_backlog_row(each) for each in rounds),
             ),
         ),
-        (Ratio.of(name, compared, least=0.05),) if compared else (),
+        ratios,
         (
             "A closed loop: each connection waits for its answer. Half are buys, half sells.",
             "An order is of about $10 (of 0.001 BTC at least) and filled by the house.",
+            "Floor: Starlette, inbox, one worker, journal, reply; one append, no checks.",
         ),
     )
 
 
 def _order_row(each: Round) -> tuple[str, ...]:
-    done, echo = each.orders, each.echo
+    done = each.orders
     return (
         str(done.connections),
         f"{done.rate:,.0f}",
         *(f"{done.latency_ms(share):.1f} ms" for share in (0.5, 0.99, 0.999)),
         *(f"{count:,}" for count in (done.unfilled, done.refused, done.pending, done.errors)),
-        f"{echo.rate:,.0f}",
-        f"{echo.latency_ms(0.5):.1f} ms",
+        *_bare_cells(each.echo),
+        *_bare_cells(each.floor),
     )
+
+
+def _bare_cells(bare: Load) -> tuple[str, str]:
+    return f"{bare.rate:,.0f}", f"{bare.latency_ms(0.5):.1f} ms"
 
 
 def _processes(rounds: Sequence[Round]) -> tuple[str, ...]:
@@ -171,9 +221,9 @@ def _backlog_row(each: Round) -> tuple[str, ...]:
 
 
 @contextmanager
-def _namespace(settings: Settings) -> Iterator[Settings]:
+def namespace(settings: Settings, suffix: str = "h-") -> Iterator[Settings]:
     """A namespace of its own; topics and tables are gone afterwards."""
-    own = settings.model_copy(update={"namespace": f"{settings.namespace}h-"})
+    own = settings.model_copy(update={"namespace": f"{settings.namespace}{suffix}"})
     try:
         yield own
     finally:

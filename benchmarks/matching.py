@@ -1,6 +1,7 @@
 """Orders a second of one core in one book: 70 % rest, 20 % cancel, 10 % match."""
 
 import random
+from collections.abc import Iterator
 
 from benchmarks.measure import Cost, Stopwatch
 from consumers.markets.context import MarketsContext
@@ -73,6 +74,12 @@ def workload(seed: int = 1) -> list[Message]:
         if submitted.time_in_force is TimeInForce.GTC:
             open_ids.append(submitted.order_id)
     return commands
+
+
+def resting(count: int, seed: int = 2) -> Iterator[Message]:
+    """That many orders that stay."""
+    chance = random.Random(seed)  # noqa: S311  # a workload, not a secret
+    return (order(chance, n, is_match=False) for n in range(count))
 
 
 def run(context: MarketsContext, state: Markets, commands: list[Message]) -> int:

@@ -48,7 +48,7 @@ class Stopwatch:
 
 
 class Ratio(msgspec.Struct, frozen=True):
-    """Medians over interleaved pairs; `least` is what quality.md or the issue asks for."""
+    """Medians over interleaved pairs; `least` and `most` are what quality.md or the issue asks."""
 
     name: str
     median: float
@@ -56,16 +56,31 @@ class Ratio(msgspec.Struct, frozen=True):
     high: float
     pairs: int
     least: float | None = None
+    most: float | None = None
 
     @classmethod
-    def of(cls, name: str, values: Sequence[float], *, least: float | None = None) -> "Ratio":
+    def of(
+        cls,
+        name: str,
+        values: Sequence[float],
+        *,
+        least: float | None = None,
+        most: float | None = None,
+    ) -> "Ratio":
         """The ratio of each pair, summed up."""
-        return cls(name, median(values), min(values), max(values), len(values), least)
+        return cls(name, median(values), min(values), max(values), len(values), least, most)
 
     @property
     def is_kept(self) -> bool:
-        """Whether it is at least what is asked for."""
-        return self.least is None or self.median >= self.least
+        """Whether it is what is asked for."""
+        is_enough = self.least is None or self.median >= self.least
+        return is_enough and (self.most is None or self.median <= self.most)
+
+    @property
+    def asked(self) -> str:
+        """What is asked for; empty when it is only shown."""
+        bounds = (("at least", self.least), ("at most", self.most))
+        return " and ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
 
     @property
     def spread(self) -> str:

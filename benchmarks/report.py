@@ -4,7 +4,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -85,20 +85,27 @@ def show_ratios(report: Report, console: Console) -> None:
 def ratio_table(ratios: Sequence[Ratio]) -> Table:
     """Each ratio beside what is asked for."""
     return Table(
-        "Ratios to the bare loops (median of interleaved pairs)",
-        ("ratio", "median", "spread", "pairs", "least", ""),
+        "Ratios (median of interleaved pairs)",
+        ("ratio", "median", "spread", "pairs", "asked for", ""),
         tuple(
             (
                 each.name,
                 f"{each.median:.2f}",
                 each.spread,
                 str(each.pairs),
-                "" if each.least is None else f"{each.least:g}",
-                "" if each.least is None else ("kept" if each.is_kept else "BELOW"),
+                each.asked,
+                verdict(each),
             )
             for each in ratios
         ),
     )
+
+
+def verdict(ratio: Ratio) -> str:
+    """Whether it is as asked for; empty when nothing is."""
+    if not ratio.asked:
+        return ""
+    return "kept" if ratio.is_kept else "MISSED"
 
 
 def write(report: Report, directory: Path = RESULTS) -> tuple[Path, Path]:
@@ -127,9 +134,13 @@ def markdown(report: Report) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def markdown_rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table."""
+    return [f"| {' | '.join(each)} |" for each in (columns, ["---"] * len(columns), *rows)]
+
+
 def _markdown_table(table: Table) -> list[str]:
-    rows = [table.columns, tuple("---" for _ in table.columns), *table.rows]
-    return [f"## {table.title}", "", *(f"| {' | '.join(each)} |" for each in rows), ""]
+    return [f"## {table.title}", "", *markdown_rows(table.columns, table.rows), ""]
 
 
 def _rich(table: Table) -> RichTable:

@@ -204,6 +204,11 @@ def _canceled(account_id: str, order_id: str) -> EndOrder:
     )
 
 
+def market_facts() -> Sequence[Message]:
+    """What markets tell accounts of the one market."""
+    return (_terms(), _collar())
+
+
 def _collar() -> PriceCollar:
     return PriceCollar(
         symbol=SYMBOL,

@@ -83,6 +83,12 @@ class Ladder:
         if not queue:
             del self.levels[rank]
 
+    def begins_beyond(self, rank_max: int) -> bool:
+        """Whether there are orders, and the best of them ranks behind `rank_max`."""
+        for best in self.levels:
+            return best > rank_max
+        return False
+
     def __iter__(self) -> Iterator[Resting]:
         """Orders in priority: best price first, then first come."""
         for rank in self.levels:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Final, NamedTuple
 
-from consumers.markets.book import Book, Resting
+from consumers.markets.book import Book, Ladder, Resting
 from schemas.accounts import OrderType, SelfTradePrevention, Side
 from schemas.markets import Quote, Rules, SubmitOrder
 
@@ -67,9 +67,12 @@ def sweep(book: Book, order: SubmitOrder, leaves_e8: int, *, now_ms: int) -> Swe
     over: list[Resting] = []
     own: list[Resting] = []
     side = OPPOSITE[order.side]
-    sign = book.ladders[side].sign
-    rank_max = sign * worst_price(order)
-    for offer in offers(book, side, now_ms=now_ms):
+    ladder, house = book.ladders[side], house_offer(book, side, now_ms=now_ms)
+    sign, rank_max = ladder.sign, ladder.sign * worst_price(order)
+    is_house_beyond = house is None or sign * house.price_e8 > rank_max
+    if is_house_beyond and ladder.begins_beyond(rank_max):  # as for most orders, which rest
+        return Sweep(fills, over, own, leaves_e8, Stop.PRICE)
+    for offer in offers(ladder, house):
         if not leaves_e8:
             break
         if sign * offer.price_e8 > rank_max:
@@ -93,10 +96,8 @@ def sweep(book: Book, order: SubmitOrder, leaves_e8: int, *, now_ms: int) -> Swe
     return Sweep(fills, over, own, leaves_e8, Stop.EMPTY if leaves_e8 else Stop.FILLED)
 
 
-def offers(book: Book, side: Side, *, now_ms: int) -> Iterator[Fill]:
+def offers(ladder: Ladder, house: Fill | None) -> Iterator[Fill]:
     """All that one side of the market offers, in priority, the house merged in."""
-    ladder = book.ladders[side]
-    house = house_offer(book, side, now_ms=now_ms)
     for rank, queue in ladder.levels.items():
         if house is not None and ladder.rank(house.price_e8) < rank:
             yield house

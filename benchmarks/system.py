@@ -1,4 +1,4 @@
-"""Market orders over HTTP through the whole system, beside a bare Starlette echo."""
+"""The whole system, and processes that serve beside it, for as long as something is measured."""
 
 import multiprocessing
 import socket
@@ -12,23 +12,21 @@ from typing import Final, NamedTuple
 
 import psutil
 
-from benchmarks import denominators
 from runtime.devstack.background import Stack
 from runtime.devstack.config import StackConfig
 from runtime.devstack.ports import free_port
 from runtime.settings import Settings
 
 SERVERS: Final = "broker and store"
-_ECHO_S_MAX: Final = 60.0
+_LISTENING_S_MAX: Final = 60.0
 
 
 class System(NamedTuple):
-    """A running system with one gateway, and an echo."""
+    """A running system with one gateway."""
 
     stack: Stack
     settings: Settings
     port: int
-    echo_port: int
 
     def cpu_s(self) -> Mapping[str, float]:
         """CPU that each of its processes has used so far, and servers that run for this alone."""
@@ -39,6 +37,12 @@ class System(NamedTuple):
         servers = [each for each in psutil.Process().children() if _is_java(each)]
         return used | {SERVERS: sum(map(_cpu_s, servers))}
 
+    def memory_mib(self, name: str) -> float:
+        """What a process holds, and those below it."""
+        process = psutil.Process(self.stack.pid(name))
+        held = [each.memory_info().rss for each in (process, *process.children(recursive=True))]
+        return sum(held) / 2**20
+
 
 @contextmanager
 def running(settings: Settings) -> Iterator[System]:
@@ -47,7 +51,7 @@ def running(settings: Settings) -> Iterator[System]:
     Raises:
         CannotStart: see runtime.devstack.
     """
-    port, echo_port = free_port(), free_port()
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="cnop-bench-") as place:
         config = StackConfig(
             state_dir=Path(place),
@@ -64,18 +68,19 @@ def running(settings: Settings) -> Iterator[System]:
         }
         stack = Stack.start(config, variables=variables, leashed=True)
         try:
-            with _process(denominators.serve_echo, echo_port):
-                yield System(stack, stack.settings, port, echo_port)
+            yield System(stack, stack.settings, port)
         finally:
             stack.stop()
 
 
 @contextmanager
-def _process(serve: Callable[[int], None], port: int) -> Iterator[None]:
-    process = multiprocessing.get_context("spawn").Process(target=serve, args=(port,), daemon=True)
+def serving(serve: Callable[..., None], *args: object, port: int | None = None) -> Iterator[None]:
+    """Let a process serve; it is ready when it listens to the port, where there is one."""
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=args, daemon=True)
     process.start()
     try:
-        _wait_listening(process, port)
+        if port is not None:
+            _wait_listening(process, port)
         yield
     finally:
         process.terminate()
@@ -83,7 +88,7 @@ def _process(serve: Callable[[int], None], port: int) -> Iterator[None]:
 
 
 def _wait_listening(process: BaseProcess, port: int) -> None:
-    ends = monotonic() + _ECHO_S_MAX
+    ends = monotonic() + _LISTENING_S_MAX
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
