@@ -1,6 +1,6 @@
 """What must hold of a finished run, read from the logs alone and from the live states."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -18,6 +18,9 @@ from schemas.envelope import (
     SOURCE_SEQUENCE,
 )
 from schemas.topics import CONTEXTS, inbox_of
+from simulation.reference import exchange as reference
+from simulation.reference.comparing import check as check_results
+from simulation.reference.exchange import Name, Said
 from simulation.laws import (
     Told,
     check_books,
@@ -41,14 +44,24 @@ def judge(system: System) -> Counter[str]:
         AssertionError: saying which invariant, where.
     """
     told = Told()
+    said: dict[Name, dict[int, list[Said]]] = {}
     for context, place in system.places("journal"):
         valid = valid_records(system.broker.records(place))
         inbox = system.broker.records((inbox_of(context), place[1]))
         name = f"{context}/{place[1]}"
         check_sources(name, valid, len(inbox))
         _check_decisions(system, context, place[1], valid)
+        by_offset = said[context, place[1]] = defaultdict(list)
         for record in valid:
-            told.add(context, record)
+            event = told.add(context, record)
+            if (offset := dict(record.headers).get(SOURCE_OFFSET)) is not None:
+                by_offset[int(offset)].append(event)
+    inboxes = {
+        (context, place[1]): system.broker.records(place)
+        for context, place in system.places("commands")
+        if context in reference.COMMANDS
+    }
+    check_results(inboxes, said)
     check_outcomes(told, system.workload.sent)
     check_events(told)
     _check_letters(system, told.happened)

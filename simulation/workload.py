@@ -1,13 +1,13 @@
 """What clients, a feed and a clock send in a simulated run; all of it drawn from the run's seed."""
 
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
 from producers.envelopes import command_headers
 from runtime.journal.outbound import partition_of
-from runtime.log import NewRecord
+from runtime.log import NewRecord, Record
 from runtime.simulation.log import Broker
 from schemas import accounts, identity, markets
 from schemas.codec import Message, encode
@@ -33,6 +33,9 @@ _TIMES_IN_FORCE: Final = (
     accounts.TimeInForce.GTD,
 )
 _DAY_MS: Final = 86_400_000
+_MANY_STOPS: Final = 130
+_STOPS_AFTER: Final = 40
+"""How many quotes come before them, so that deposits and prices are there."""
 _LAST_QUOTES: Final = 20
 """How often prices move after the last command, so that what waits for them gets somewhere."""
 _LIVES_MS: Final = (-1, *([600_000] * 11))
@@ -52,17 +55,20 @@ class Workload:
         self._prices = dict(_PRICE_E8)
         self.sent: Final[dict[str, str]] = {}
         self.poison: Final[list[bytes]] = []
-        self._orders: Final[list[tuple[str, str]]] = []
+        self._open: Final[dict[str, tuple[str, accounts.Order]]] = {}
+        self._looked_at: Final = [0] * broker.partitions["accounts.journal"]
         for symbol in SYMBOLS:
             self._list(symbol)
         self.quote()
         for account_id in self._accounts:
             funds = accounts.DepositFunds(account_id=account_id, amount_e8=5_000 * E8)
             self._send("accounts", account_id, funds, is_punctual=True)
+        self._stops_left = _MANY_STOPS if random.random() < 0.04 else 0
         self._kinds: Final[tuple[tuple[int, Callable[[], None]], ...]] = (
             (12, self._deposit),
             (5, self._withdraw),
             (40, self._order),
+            (5, self._check),
             (20, self._cancel),
             (3, self._cancel_all),
             (12, self._replace),
@@ -72,6 +78,7 @@ class Workload:
             (3, self._poison),
             (3, self._tick),
             (2, self._halt_or_resume),
+            (1, self._list_again),
         )
 
     @property
@@ -86,9 +93,14 @@ class Workload:
             self.quote()
             self._last_quotes -= self._left <= 0
         elif drawn < 0.14 and self._left > 0:
-            weights = [weight for weight, _ in self._kinds]
-            self._random.choices(self._kinds, weights)[0][1]()
+            self._send_one()
             self._left -= 1
+
+    def _send_one(self) -> None:
+        if self._stops_left and self._sequence > _STOPS_AFTER:
+            self._many_stops()
+        weights = [weight for weight, _ in self._kinds]
+        self._random.choices(self._kinds, weights)[0][1]()
 
     def quote(self) -> None:
         """A feed moves every market a little, and sometimes past many stops."""
@@ -128,28 +140,75 @@ class Workload:
         self._send("accounts", account_id, command)
 
     def _order(self) -> None:
+        order = self._drawn_order()
+        self._send("accounts", order.account_id, order)
+
+    def _check(self) -> None:
+        order = self._drawn_order()
+        self._send("accounts", order.account_id, accounts.CheckOrder(order=order))
+
+    def _drawn_order(self) -> accounts.PlaceOrder:
         random, symbol = self._random, self._random.choice(SYMBOLS)
-        account_id = random.choice(self._accounts)
         tick = _TICK_E8[symbol]
         is_limit = random.random() < 0.7
         time_in_force = random.choice(_TIMES_IN_FORCE if is_limit else _TIMES_IN_FORCE[:5])
         drift = random.choice((0, 0, 0, -60, -5, 5, 60)) * self._prices[symbol] // 10_000
-        command = accounts.PlaceOrder(
-            account_id=account_id,
+        order = accounts.PlaceOrder(
+            account_id=random.choice(self._accounts),
             asset=symbol.removesuffix("-USD"),
             side=random.choice((accounts.Side.BUY, accounts.Side.BUY, accounts.Side.SELL)),
             order_type=accounts.OrderType.LIMIT if is_limit else accounts.OrderType.MARKET,
             quantity_e8=_LOT_E8[symbol] * random.choice((100, 500, 2_345)),
             price_e8=(self._prices[symbol] + drift) // tick * tick if is_limit else None,
             time_in_force=time_in_force,
+            client_order_id=f"id{random.randrange(50)}" if random.random() < 0.3 else None,
             expires_at_ms=self._broker.scheduler.now_ms + random.choice((1, 200, 20_000))
             if time_in_force is accounts.TimeInForce.GTD
             else None,
             post_only=random.random() < 0.1,
         )
         if random.random() < 0.3:
-            command = self._stop(command, symbol)
-        self._send("accounts", account_id, command)
+            order = self._stop(order, symbol)
+        return self._odd(order) if random.random() < 0.06 else order
+
+    def _odd(self, order: accounts.PlaceOrder) -> accounts.PlaceOrder:
+        """The order with something that no market takes, or hardly."""
+        now_ms, price_e8 = self._broker.scheduler.now_ms, order.price_e8 or 0
+        changes: tuple[dict[str, Any], ...] = (
+            {"asset": "NONE"},
+            {"quantity_e8": order.quantity_e8 + 1},
+            {"quantity_e8": _LOT_E8["BTC-USD"]},
+            {"quantity_e8": order.quantity_e8 * 400},
+            {"price_e8": price_e8 + 1},
+            {"price_e8": None},
+            {"price_e8": price_e8 // 1_000_000 * 1_000 + 10_000},
+            {"expires_at_ms": now_ms - 1},
+            {"stop_price_e8": 0},
+            {"stop_price_e8": price_e8 + 1},
+            {"time_in_force": accounts.TimeInForce.FOK, "expires_at_ms": None},
+            {"post_only": True},
+        )
+        return replace(order, **self._random.choice(changes))
+
+    def _many_stops(self) -> None:
+        """So many stops just above the last price that one quote triggers more than one decision's.
+
+        Sent by clients that are in a hurry, so they count as one command.
+        """
+        symbol, account_id = "XRP-USD", self._random.choice(self._accounts)
+        tick, price_e8 = _TICK_E8[symbol], self._prices[symbol]
+        while self._stops_left:
+            self._stops_left -= 1
+            order = accounts.PlaceOrder(
+                account_id=account_id,
+                asset=symbol.removesuffix("-USD"),
+                side=accounts.Side.BUY,
+                order_type=self._random.choice(tuple(accounts.OrderType)),
+                quantity_e8=_LOT_E8[symbol] * 5,
+                price_e8=price_e8,
+                stop_price_e8=price_e8 + tick * self._random.randrange(10, 20),
+            )
+            self._send("accounts", account_id, order, is_punctual=True)
 
     def _stop(self, order: accounts.PlaceOrder, symbol: str) -> accounts.PlaceOrder:
         """The order with a stop price so near to the last price that many are soon triggered."""
@@ -166,11 +225,10 @@ class Workload:
 
     def _cancel(self) -> None:
         accepted = self._accepted()
-        account_id, order_id = (
-            self._random.choice(accepted)
-            if accepted and self._random.random() < 0.9
-            else (self._accounts[0], "f" * 32)
-        )
+        account_id, order_id = self._accounts[0], "f" * 32
+        if accepted and self._random.random() < 0.9:
+            account_id, order = self._random.choice(accepted)
+            order_id = order.order_id
         command = accounts.CancelOrder(account_id=account_id, order_id=order_id)
         self._send("accounts", account_id, command)
 
@@ -178,13 +236,18 @@ class Workload:
         accepted = self._accepted()
         if not accepted:
             return
-        account_id, order_id = self._random.choice(accepted)
-        drift = self._random.choice((0, -20, 20)) * 40_000 * E8 // 10_000
+        account_id, order = self._random.choice(accepted)
+        tick, lot = _TICK_E8[order.symbol], _LOT_E8[order.symbol]
+        price_e8 = (order.price_e8 or order.protection_price_e8) // tick * tick
+        drift = self._random.choice((0, -20, 20, 60)) * price_e8 // 10_000 // tick * tick
+        halved_e8 = order.quantity_e8 // 2 // lot * lot
         command = accounts.ReplaceOrder(
             account_id=account_id,
-            order_id=order_id,
-            quantity_e8=self._random.choice((None, 100_000, 400_000, 1_000_000_000)),
-            price_e8=self._random.choice((None, _PRICE_E8["BTC-USD"] + drift)),
+            order_id=order.order_id,
+            quantity_e8=self._random.choice(
+                (None, None, halved_e8, order.quantity_e8 * 3, 1_000_000_000)
+            ),
+            price_e8=self._random.choice((None, price_e8 + drift)),
         )
         self._send("accounts", account_id, command)
 
@@ -194,20 +257,25 @@ class Workload:
         command = accounts.CancelAllOrders(account_id=account_id, asset=asset)
         self._send("accounts", account_id, command)
 
-    def _accepted(self) -> list[tuple[str, str]]:
-        found: dict[str, str] = {}
-        for number in range(self._broker.partitions["accounts.journal"]):
-            for record in self._broker.records(("accounts.journal", number))[-100:]:
-                kind = dict(record.headers)["ce_type"].decode()
-                if kind == accounts.OrderAccepted.TYPE:
-                    event = accounts.EVENTS.decode(kind, record.value or b"")
-                    assert isinstance(event, accounts.OrderAccepted)
-                    found[event.order.order_id] = event.account_id
-                elif kind in _ENDS:
-                    event = accounts.EVENTS.decode(kind, record.value or b"")
-                    assert isinstance(event, ENDS)
-                    found.pop(event.order.order_id, None)
-        return [(account_id, order_id) for order_id, account_id in found.items()]
+    def _accepted(self) -> list[tuple[str, accounts.Order]]:
+        """Open orders with whose they are, as the journals say so far."""
+        for number, looked_at in enumerate(self._looked_at):
+            records = self._broker.records(("accounts.journal", number))
+            for record in records[looked_at:]:
+                self._look_at(record)
+            self._looked_at[number] = len(records)
+        return list(self._open.values())
+
+    def _look_at(self, record: Record) -> None:
+        kind = dict(record.headers)["ce_type"].decode()
+        if kind == accounts.OrderAccepted.TYPE:
+            event = accounts.EVENTS.decode(kind, record.value or b"")
+            assert isinstance(event, accounts.OrderAccepted)
+            self._open[event.order.order_id] = (event.account_id, event.order)
+        elif kind in _ENDS:
+            event = accounts.EVENTS.decode(kind, record.value or b"")
+            assert isinstance(event, ENDS)
+            self._open.pop(event.order.order_id, None)
 
     # --- identity ----------------------------------------------------------------------------
 
@@ -257,11 +325,16 @@ class Workload:
             tick_e8=_TICK_E8[symbol],
             lot_e8=_LOT_E8[symbol],
             min_notional_e8=E8,
+            collar_ppm=self._random.choice((10_000, 10_000, 10_000, 300)),
+            stale_after_ms=self._random.choice((5_000, 5_000, 5_000, 150)),
             maker_fee_ppm=self._random.choice((0, 1_000)),
             taker_fee_ppm=self._random.choice((0, 2_500)),
         )
         command = markets.ListMarket(symbol=symbol, asset=symbol.removesuffix("-USD"), rules=rules)
         self._send("markets", symbol, command, is_punctual=True)
+
+    def _list_again(self) -> None:
+        self._list(self._random.choice(SYMBOLS))
 
     def _halt_or_resume(self) -> None:
         symbol = self._random.choice(SYMBOLS)
