@@ -1,5 +1,7 @@
 """What clients, a feed and a clock send in a simulated run; all of it drawn from the run's seed."""
 
+from functools import partial
+from itertools import product
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
 
 SYMBOLS: Final = ("BTC-USD", "XRP-USD")
 _PRICE_E8: Final = {"BTC-USD": 40_000 * E8, "XRP-USD": 2 * E8}
-_LOT_E8: Final = {"BTC-USD": 1_000, "XRP-USD": 20_000_000}
+_LOT_E8: Final = {"BTC-USD": 10, "XRP-USD": 2_000}
+"""So fine that a trade's notional is often no whole number of units."""
+_SIZE_E8: Final = {"BTC-USD": 1_000, "XRP-USD": 20_000_000}
+"""What quantities are multiples of, but for a few lots."""
 _TICK_E8: Final = {"BTC-USD": E8 // 100, "XRP-USD": E8 // 10_000}
 _CIPHERTEXT: Final = identity.Ciphertext("key", "nonce", "bytes")
 _ENDS: Final = frozenset(each.TYPE for each in ENDS)
@@ -34,8 +39,6 @@ _TIMES_IN_FORCE: Final = (
 )
 _DAY_MS: Final = 86_400_000
 _MANY_STOPS: Final = 130
-_STOPS_AFTER: Final = 40
-"""How many quotes come before them, so that deposits and prices are there."""
 _LAST_QUOTES: Final = 20
 """How often prices move after the last command, so that what waits for them gets somewhere."""
 _LIVES_MS: Final = (-1, *([600_000] * 11))
@@ -51,11 +54,15 @@ class Workload:
         self._last_quotes = _LAST_QUOTES
         self._duplicate: Final = duplicate
         self._accounts: Final = [f"{n:032x}" for n in range(1, 5)]
+        self._is_crowded: Final = random.random() < 0.2
+        """Prices stand still, and most orders meet at three of them."""
         self._sequence = 0
         self._prices = dict(_PRICE_E8)
         self.sent: Final[dict[str, str]] = {}
         self.poison: Final[list[bytes]] = []
         self._open: Final[dict[str, tuple[str, accounts.Order]]] = {}
+        self._sellers: Final[dict[str, set[str]]] = {each: set() for each in SYMBOLS}
+        self._has_prices = False
         self._looked_at: Final = [0] * broker.partitions["accounts.journal"]
         for symbol in SYMBOLS:
             self._list(symbol)
@@ -63,15 +70,16 @@ class Workload:
         for account_id in self._accounts:
             funds = accounts.DepositFunds(account_id=account_id, amount_e8=5_000 * E8)
             self._send("accounts", account_id, funds, is_punctual=True)
+        self._unprovided: Final = list(product(self._accounts, SYMBOLS))
         self._stops_left = _MANY_STOPS if random.random() < 0.04 else 0
         self._kinds: Final[tuple[tuple[int, Callable[[], None]], ...]] = (
             (12, self._deposit),
             (5, self._withdraw),
             (40, self._order),
             (5, self._check),
-            (20, self._cancel),
-            (3, self._cancel_all),
-            (12, self._replace),
+            (4 if self._is_crowded else 20, self._cancel),
+            (1 if self._is_crowded else 3, self._cancel_all),
+            (4 if self._is_crowded else 12, self._replace),
             (8, self._register),
             (8, self._sign_in),
             (4, self._profile),
@@ -92,12 +100,20 @@ class Workload:
         if drawn < 0.04:
             self.quote()
             self._last_quotes -= self._left <= 0
-        elif drawn < 0.14 and self._left > 0:
+        elif drawn < (0.14 if self._is_ready() else 0.06) and self._left > 0:
             self._send_one()
             self._left -= 1
 
+    def _is_ready(self) -> bool:
+        """Whether some account can have bought something; fewer commands are sent before."""
+        if not self._has_prices:
+            self._accepted()
+        return self._has_prices
+
     def _send_one(self) -> None:
-        if self._stops_left and self._sequence > _STOPS_AFTER:
+        if self._unprovided and self._is_ready():
+            self._provide(*self._unprovided.pop())
+        if self._stops_left and not self._unprovided:
             self._many_stops()
         weights = [weight for weight, _ in self._kinds]
         self._random.choices(self._kinds, weights)[0][1]()
@@ -107,18 +123,21 @@ class Workload:
         for symbol in SYMBOLS:
             self._sequence += 1
             tick = _TICK_E8[symbol]
-            reach = self._random.choice((20, 20, 20, 60))
+            reach = self._random.choice((0,) if self._is_crowded else (0, 0, 20, 20, 60))
             step = self._random.randrange(-reach, reach + 1) * self._prices[symbol] // 20_000
             middle = max((self._prices[symbol] + step) // tick * tick, 10 * tick)
             self._prices[symbol] = middle
-            lots = _LOT_E8[symbol] * self._random.choice((1, 50, 10_000))
+            step = _step_e8(symbol)
+            away = self._random.choice((step, 5 * step) if self._is_crowded else (tick, tick, step))
+            is_wanted = len(self._sellers[symbol]) < len(self._accounts)
+            size_e8 = self._quantity(symbol, (10_000,) if is_wanted else (1, 50, 500, 10_000))
             quote = markets.Quote(
                 feed_id="simulated",
                 sequence=self._sequence,
-                bid_e8=middle - tick,
-                bid_size_e8=lots,
-                ask_e8=middle + tick,
-                ask_size_e8=lots,
+                bid_e8=middle - away,
+                bid_size_e8=size_e8,
+                ask_e8=middle + away,
+                ask_size_e8=size_e8,
                 last_e8=middle,
                 simulated=True,
             )
@@ -149,17 +168,17 @@ class Workload:
 
     def _drawn_order(self) -> accounts.PlaceOrder:
         random, symbol = self._random, self._random.choice(SYMBOLS)
-        tick = _TICK_E8[symbol]
-        is_limit = random.random() < 0.7
+        is_limit = random.random() < (0.9 if self._is_crowded else 0.7)
         time_in_force = random.choice(_TIMES_IN_FORCE if is_limit else _TIMES_IN_FORCE[:5])
-        drift = random.choice((0, 0, 0, -60, -5, 5, 60)) * self._prices[symbol] // 10_000
+        side = random.choice(tuple(accounts.Side))
+        sellers = sorted(self._sellers[symbol]) if side is accounts.Side.SELL else ()
         order = accounts.PlaceOrder(
-            account_id=random.choice(self._accounts),
+            account_id=random.choice(sellers or self._accounts),
             asset=symbol.removesuffix("-USD"),
-            side=random.choice((accounts.Side.BUY, accounts.Side.BUY, accounts.Side.SELL)),
+            side=side,
             order_type=accounts.OrderType.LIMIT if is_limit else accounts.OrderType.MARKET,
-            quantity_e8=_LOT_E8[symbol] * random.choice((100, 500, 2_345)),
-            price_e8=(self._prices[symbol] + drift) // tick * tick if is_limit else None,
+            quantity_e8=self._quantity(symbol, (100, 500, 2_345)),
+            price_e8=self._limit(symbol) if is_limit else None,
             time_in_force=time_in_force,
             client_order_id=f"id{random.randrange(50)}" if random.random() < 0.3 else None,
             expires_at_ms=self._broker.scheduler.now_ms + random.choice((1, 200, 20_000))
@@ -167,9 +186,25 @@ class Workload:
             else None,
             post_only=random.random() < 0.1,
         )
-        if random.random() < 0.3:
+        if random.random() < (0.05 if self._is_crowded else 0.3):
             order = self._stop(order, symbol)
         return self._odd(order) if random.random() < 0.06 else order
+
+    def _quantity(self, symbol: str, sizes: tuple[int, ...]) -> int:
+        lots = self._random.choice((0, 0, 3, 7))
+        return _SIZE_E8[symbol] * self._random.choice(sizes) + _LOT_E8[symbol] * lots
+
+    def _limit(self, symbol: str) -> int:
+        """Near the last price, often the house's or that of another order, so that they compete."""
+        random, tick = self._random, _TICK_E8[symbol]
+        if self._is_crowded:
+            return self._prices[symbol] + random.choice((-1, 0, 0, 1)) * _step_e8(symbol)
+        others = [order for _, order in self._accepted() if order.symbol == symbol]
+        price_e8 = random.choice(others).price_e8 if others and random.random() < 0.5 else None
+        if price_e8 is not None:
+            return price_e8
+        drift = random.choice((0, -60, -5, 5, 60)) * self._prices[symbol] // 10_000
+        return (self._prices[symbol] + drift) // tick * tick + random.choice((-tick, 0, tick))
 
     def _odd(self, order: accounts.PlaceOrder) -> accounts.PlaceOrder:
         """The order with something that no market takes, or hardly."""
@@ -177,7 +212,7 @@ class Workload:
         changes: tuple[dict[str, Any], ...] = (
             {"asset": "NONE"},
             {"quantity_e8": order.quantity_e8 + 1},
-            {"quantity_e8": _LOT_E8["BTC-USD"]},
+            {"quantity_e8": 100_000},
             {"quantity_e8": order.quantity_e8 * 400},
             {"price_e8": price_e8 + 1},
             {"price_e8": None},
@@ -189,6 +224,17 @@ class Workload:
             {"post_only": True},
         )
         return replace(order, **self._random.choice(changes))
+
+    def _provide(self, account_id: str, symbol: str) -> None:
+        """Something to sell."""
+        order = accounts.PlaceOrder(
+            account_id=account_id,
+            asset=symbol.removesuffix("-USD"),
+            side=accounts.Side.BUY,
+            order_type=accounts.OrderType.MARKET,
+            quantity_e8=_SIZE_E8[symbol] * 2_000,
+        )
+        self._send("accounts", account_id, order, is_punctual=True)
 
     def _many_stops(self) -> None:
         """So many stops just above the last price that one quote triggers more than one decision's.
@@ -204,7 +250,7 @@ class Workload:
                 asset=symbol.removesuffix("-USD"),
                 side=accounts.Side.BUY,
                 order_type=self._random.choice(tuple(accounts.OrderType)),
-                quantity_e8=_LOT_E8[symbol] * 5,
+                quantity_e8=_SIZE_E8[symbol] * 5,
                 price_e8=price_e8,
                 stop_price_e8=price_e8 + tick * self._random.randrange(10, 20),
             )
@@ -268,10 +314,15 @@ class Workload:
 
     def _look_at(self, record: Record) -> None:
         kind = dict(record.headers)["ce_type"].decode()
+        self._has_prices |= kind == accounts.CollarSet.TYPE
         if kind == accounts.OrderAccepted.TYPE:
             event = accounts.EVENTS.decode(kind, record.value or b"")
             assert isinstance(event, accounts.OrderAccepted)
             self._open[event.order.order_id] = (event.account_id, event.order)
+        elif kind == accounts.OrderTraded.TYPE:
+            event = accounts.EVENTS.decode(kind, record.value or b"")
+            assert isinstance(event, accounts.OrderTraded)
+            self._sellers[event.order.symbol].add(event.account_id)
         elif kind in _ENDS:
             event = accounts.EVENTS.decode(kind, record.value or b"")
             assert isinstance(event, ENDS)
@@ -340,7 +391,9 @@ class Workload:
         symbol = self._random.choice(SYMBOLS)
         kind = self._random.choice((markets.HaltMarket, markets.ResumeMarket))
         self._send("markets", symbol, kind(symbol=symbol))
-        self._send("markets", symbol, markets.ResumeMarket(symbol=symbol), is_punctual=True)
+        resume = partial(self._send, "markets", symbol, markets.ResumeMarket(symbol=symbol))
+        later = self._random.choice((1, 1, 300))
+        self._broker.scheduler.later(later, partial(resume, is_punctual=True))
 
     def _tick(self) -> None:
         for number in range(self._broker.partitions["markets.commands"]):
@@ -384,3 +437,8 @@ class Workload:
             self._broker.scheduler.later(
                 later, lambda: self._broker.append((topic, number), [record])
             )
+
+
+def _step_e8(symbol: str) -> int:
+    """About a thousandth of the first price."""
+    return _PRICE_E8[symbol] // 1_000

@@ -473,7 +473,9 @@ class Accounts:
         order["locked_e8"] += more
         held = _held(owner, asset, at)
         held.free, held.locked = held.free - more, held.locked + more
-        out, into = (Posting(account_id, asset, *each) for each in (("free", -more), ("locked", more)))
+        out, into = (
+            Posting(account_id, asset, *each) for each in (("free", -more), ("locked", more))
+        )
         return _holdings(owner, asset), (out, into)
 
 
