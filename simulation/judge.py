@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from consumers.identity import invariants as identity_invariants
 from runtime.journal.partition import Partition
@@ -18,9 +18,6 @@ from schemas.envelope import (
     SOURCE_SEQUENCE,
 )
 from schemas.topics import CONTEXTS, inbox_of
-from simulation.reference import exchange as reference
-from simulation.reference.comparing import check as check_results
-from simulation.reference.exchange import Name, Said
 from simulation.laws import (
     Told,
     check_books,
@@ -29,12 +26,18 @@ from simulation.laws import (
     check_sources,
     valid_records,
 )
+from simulation.reference import exchange as reference
+from simulation.reference.comparing import check as check_results
 from simulation.system import DECIDERS, System
+
+if TYPE_CHECKING:
+    from simulation.reference.exchange import Name, Said
 
 _ESSENTIAL: Final = (
     *(CE_TYPE, SOURCE_OFFSET, LOGICAL_TIME, ENTITY_ID, ENTITY_VERSION, SOURCE, SOURCE_SEQUENCE),
 )
 """The headers that follow from the inbox alone."""
+_ALL: Final = 1 << 62
 
 
 def judge(system: System) -> Counter[str]:
@@ -72,6 +75,7 @@ def judge(system: System) -> Counter[str]:
 def _check_decisions(system: System, context: str, number: int, valid: Sequence[Record]) -> None:
     """The journal is what one undisturbed writer decides from the same inbox, event by event."""
     partition = Partition(DECIDERS[context], number, system.broker.partitions.__getitem__)
+    partition.resend_from = _ALL  # what it sends is only counted
     told: dict[int, list[Record]] = {}
     for record in valid:
         if (offset := dict(record.headers).get(SOURCE_OFFSET)) is not None:

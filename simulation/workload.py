@@ -9,13 +9,13 @@ from msgspec.structs import replace
 
 from producers.envelopes import command_headers
 from runtime.journal.outbound import partition_of
-from runtime.log import NewRecord, Record
+from runtime.log import NewRecord
 from runtime.simulation.log import Broker
 from schemas import accounts, identity, markets
 from schemas.codec import Message, encode
 from schemas.envelope import ReplyRoute
 from schemas.money import E8
-from simulation.laws import ENDS
+from simulation.seen import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,6 @@ _SIZE_E8: Final = {"BTC-USD": 1_000, "XRP-USD": 20_000_000}
 """What quantities are multiples of, but for a few lots."""
 _TICK_E8: Final = {"BTC-USD": E8 // 100, "XRP-USD": E8 // 10_000}
 _CIPHERTEXT: Final = identity.Ciphertext("key", "nonce", "bytes")
-_ENDS: Final = frozenset(each.TYPE for each in ENDS)
 _TIMES_IN_FORCE: Final = (
     *([accounts.TimeInForce.GTC] * 3),
     accounts.TimeInForce.IOC,
@@ -60,10 +59,7 @@ class Workload:
         self._prices = dict(_PRICE_E8)
         self.sent: Final[dict[str, str]] = {}
         self.poison: Final[list[bytes]] = []
-        self._open: Final[dict[str, tuple[str, accounts.Order]]] = {}
-        self._sellers: Final[dict[str, set[str]]] = {each: set() for each in SYMBOLS}
-        self._has_prices = False
-        self._looked_at: Final = [0] * broker.partitions["accounts.journal"]
+        self._seen: Final = Seen(broker)
         for symbol in SYMBOLS:
             self._list(symbol)
         self.quote()
@@ -100,18 +96,12 @@ class Workload:
         if drawn < 0.04:
             self.quote()
             self._last_quotes -= self._left <= 0
-        elif drawn < (0.14 if self._is_ready() else 0.06) and self._left > 0:
+        elif drawn < (0.14 if self._seen.has_prices() else 0.06) and self._left > 0:
             self._send_one()
             self._left -= 1
 
-    def _is_ready(self) -> bool:
-        """Whether some account can have bought something; fewer commands are sent before."""
-        if not self._has_prices:
-            self._accepted()
-        return self._has_prices
-
     def _send_one(self) -> None:
-        if self._unprovided and self._is_ready():
+        if self._unprovided and self._seen.has_prices():
             self._provide(*self._unprovided.pop())
         if self._stops_left and not self._unprovided:
             self._many_stops()
@@ -129,7 +119,7 @@ class Workload:
             self._prices[symbol] = middle
             step = _step_e8(symbol)
             away = self._random.choice((step, 5 * step) if self._is_crowded else (tick, tick, step))
-            is_wanted = len(self._sellers[symbol]) < len(self._accounts)
+            is_wanted = len(self._seen.sellers[symbol]) < len(self._accounts)
             size_e8 = self._quantity(symbol, (10_000,) if is_wanted else (1, 50, 500, 10_000))
             quote = markets.Quote(
                 feed_id="simulated",
@@ -171,7 +161,7 @@ class Workload:
         is_limit = random.random() < (0.9 if self._is_crowded else 0.7)
         time_in_force = random.choice(_TIMES_IN_FORCE if is_limit else _TIMES_IN_FORCE[:5])
         side = random.choice(tuple(accounts.Side))
-        sellers = sorted(self._sellers[symbol]) if side is accounts.Side.SELL else ()
+        sellers = sorted(self._seen.sellers[symbol]) if side is accounts.Side.SELL else ()
         order = accounts.PlaceOrder(
             account_id=random.choice(sellers or self._accounts),
             asset=symbol.removesuffix("-USD"),
@@ -199,7 +189,7 @@ class Workload:
         random, tick = self._random, _TICK_E8[symbol]
         if self._is_crowded:
             return self._prices[symbol] + random.choice((-1, 0, 0, 1)) * _step_e8(symbol)
-        others = [order for _, order in self._accepted() if order.symbol == symbol]
+        others = [order for _, order in self._seen.orders() if order.symbol == symbol]
         price_e8 = random.choice(others).price_e8 if others and random.random() < 0.5 else None
         if price_e8 is not None:
             return price_e8
@@ -270,7 +260,7 @@ class Workload:
         )
 
     def _cancel(self) -> None:
-        accepted = self._accepted()
+        accepted = self._seen.orders()
         account_id, order_id = self._accounts[0], "f" * 32
         if accepted and self._random.random() < 0.9:
             account_id, order = self._random.choice(accepted)
@@ -279,7 +269,7 @@ class Workload:
         self._send("accounts", account_id, command)
 
     def _replace(self) -> None:
-        accepted = self._accepted()
+        accepted = self._seen.orders()
         if not accepted:
             return
         account_id, order = self._random.choice(accepted)
@@ -302,31 +292,6 @@ class Workload:
         asset = self._random.choice((None, "BTC"))
         command = accounts.CancelAllOrders(account_id=account_id, asset=asset)
         self._send("accounts", account_id, command)
-
-    def _accepted(self) -> list[tuple[str, accounts.Order]]:
-        """Open orders with whose they are, as the journals say so far."""
-        for number, looked_at in enumerate(self._looked_at):
-            records = self._broker.records(("accounts.journal", number))
-            for record in records[looked_at:]:
-                self._look_at(record)
-            self._looked_at[number] = len(records)
-        return list(self._open.values())
-
-    def _look_at(self, record: Record) -> None:
-        kind = dict(record.headers)["ce_type"].decode()
-        self._has_prices |= kind == accounts.CollarSet.TYPE
-        if kind == accounts.OrderAccepted.TYPE:
-            event = accounts.EVENTS.decode(kind, record.value or b"")
-            assert isinstance(event, accounts.OrderAccepted)
-            self._open[event.order.order_id] = (event.account_id, event.order)
-        elif kind == accounts.OrderTraded.TYPE:
-            event = accounts.EVENTS.decode(kind, record.value or b"")
-            assert isinstance(event, accounts.OrderTraded)
-            self._sellers[event.order.symbol].add(event.account_id)
-        elif kind in _ENDS:
-            event = accounts.EVENTS.decode(kind, record.value or b"")
-            assert isinstance(event, ENDS)
-            self._open.pop(event.order.order_id, None)
 
     # --- identity ----------------------------------------------------------------------------
 

@@ -1,7 +1,6 @@
 """The reference's accounts: dictionaries that change in place, one event for each message."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from schemas.accounts import (
@@ -25,7 +24,6 @@ from schemas.accounts import (
     FundsWithdrawn,
     Holding,
     HouseTraded,
-    Liquidity,
     MarketTerms,
     Order,
     OrderAccepted,
@@ -37,7 +35,6 @@ from schemas.accounts import (
     OrderReplaced,
     OrderStatus,
     OrderTraded,
-    OrderType,
     PlaceOrder,
     Posting,
     PriceCollar,
@@ -50,7 +47,6 @@ from schemas.accounts import (
     ReplaceRequested,
     Side,
     TermsSet,
-    TimeInForce,
     WithdrawFunds,
 )
 from schemas.codec import Message
@@ -58,6 +54,17 @@ from schemas.markets import CancelRestingOrder, ReplaceRestingOrder, SubmitOrder
 from schemas.money import E8, PPM
 from simulation.reference import rules
 from simulation.reference.moment import Moment, ceil_div
+from simulation.reference.owner import (
+    FeeRates,
+    Owner,
+    as_asked,
+    fill,
+    held_of,
+    holdings_of,
+    legs_of,
+    rates_of_terms,
+    realize,
+)
 from simulation.reference.rules import Terms
 
 _DAY_MS: Final = 86_400_000
@@ -71,46 +78,7 @@ _ENDS: Final = {
     EndReason.REJECTED: OrderRejected,
 }
 
-FeeRates = Callable[["Owner", MarketTerms], tuple[int, int]]
-"""The maker's and the taker's rate of an account's new order, in parts per million."""
-
-
-def rates_of_terms(_owner: "Owner", terms: MarketTerms) -> tuple[int, int]:
-    """Everybody pays what the market says."""
-    return terms.maker_fee_ppm, terms.taker_fee_ppm
-
-
-@dataclass(slots=True)
-class Held:
-    """What an account has of an asset."""
-
-    since_ms: int
-    free: int = 0
-    locked: int = 0
-    cost: int = 0
-    realized: int = 0
-
-
-@dataclass(slots=True)
-class Owner:
-    """An account; an open order is the fields of its `Order` by name."""
-
-    held: dict[str, Held] = field(default_factory=dict[str, Held])
-    orders: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
-    final: list[tuple[str, str | None]] = field(default_factory=list[tuple[str, str | None]])
-    daily: dict[tuple[type, int], int] = field(default_factory=dict[tuple[type, int], int])
-    accepted: int = 0
-    movements: int = 0
-
-    def free(self, asset: str) -> int:
-        held = self.held.get(asset)
-        return 0 if held is None else held.free
-
-    def is_taken(self, client_order_id: str | None) -> bool:
-        """Whether an open order or one of the last hundred has this id."""
-        known = [each["client_order_id"] for each in self.orders.values()]
-        known += [each for _, each in self.final]
-        return client_order_id is not None and client_order_id in known
+Moved = tuple[tuple[Holding, ...], tuple[Posting, ...]]
 
 
 class Accounts:
@@ -167,7 +135,7 @@ class Accounts:
         owner.daily[day] = total
         owner.movements += 1
         signed = amount if is_in else -amount
-        _held(owner, CASH, at).free += signed
+        held_of(owner, CASH, at).free += signed
         own = Posting(asked.account_id, CASH, "free", signed)
         other = Posting("external", CASH, "free", -signed)
         return (FundsDeposited if is_in else FundsWithdrawn)(
@@ -175,7 +143,7 @@ class Accounts:
             transaction_id=at.new_id(),
             amount_e8=amount,
             day_total_e8=total,
-            holdings=_holdings(owner, CASH),
+            holdings=holdings_of(owner, CASH),
             postings=(other, own) if is_in else (own, other),
             transactions=owner.movements,
         )
@@ -218,14 +186,14 @@ class Accounts:
 
     def _consider(self, asked: PlaceOrder, at: Moment) -> tuple[dict[str, Any], Reason | None]:
         """The order as it would be, with what it `need`s; or as it was asked, and why not."""
-        order = _as_asked(asked, at)
+        order = as_asked(asked, at)
         terms = self._terms(order["symbol"])
         if (reason := rules.untradable(terms, at.time_ms)) is not None:
             return order, reason
         owner = self._owner(asked.account_id)
         maker, taker = self._fee_rates(owner, terms.market)
         is_sell = asked.side is Side.SELL
-        priced = order | {
+        priced: dict[str, Any] = order | {
             "number": owner.accepted + 1,
             "maker_fee_ppm": maker,
             "taker_fee_ppm": taker,
@@ -322,7 +290,7 @@ class Accounts:
         )
         if reason is not None:
             return self._gone(asked, "replace-order", reason)
-        new = {"quantity_e8": wanted["quantity_e8"], "price_e8": wanted["price_e8"]}
+        new: dict[str, Any] = {"quantity_e8": wanted["quantity_e8"], "price_e8": wanted["price_e8"]}
         order |= {"replacing": Replacement(**new), "updated_at_ms": at.time_ms}
         holdings, postings = self._lock(asked.account_id, order, more, at)
         who = {"account_id": asked.account_id, "order_id": asked.order_id}
@@ -336,7 +304,10 @@ class Accounts:
         )
 
     def _gone(
-        self, asked: CancelOrder | ReplaceOrder | RefuseReplace, command: str, reason: Any = None
+        self,
+        asked: CancelOrder | ReplaceOrder | RefuseReplace,
+        command: str,
+        reason: Reason | None = None,
     ) -> CommandRefused:
         final = [order_id for order_id, _ in self._owner(asked.account_id).final]
         why = Reason.ORDER_FINAL if asked.order_id in final else Reason.UNKNOWN_ORDER
@@ -352,7 +323,7 @@ class Accounts:
     def _settle(self, leg: ApplyExecution, at: Moment) -> OrderTraded | HouseTraded:
         owner = self._owner(leg.account_id)
         order = None if leg.order_id is None else owner.orders[leg.order_id]
-        fee = 0 if order is None else _fill(order, leg, at)
+        fee = 0 if order is None else fill(order, leg, at)
         bucket = "free" if order is None else "locked"
         execution = Execution(
             trade_id=leg.trade_id,
@@ -362,7 +333,7 @@ class Accounts:
             fee_e8=fee,
             liquidity=leg.liquidity,
         )
-        cash, asset = _held(owner, CASH, at), _held(owner, leg.asset, at)
+        cash, asset = held_of(owner, CASH, at), held_of(owner, leg.asset, at)
         if leg.side is Side.BUY:
             paid = leg.notional_e8 + fee
             setattr(cash, bucket, getattr(cash, bucket) - paid)
@@ -370,11 +341,11 @@ class Accounts:
             asset.cost += paid if order is not None else 0
         else:
             if order is not None:
-                _realize(asset, leg, fee)
+                realize(asset, leg, fee)
             setattr(asset, bucket, getattr(asset, bucket) - leg.quantity_e8)
             cash.free += leg.notional_e8 - fee
-        holdings = _holdings(owner, CASH, leg.asset)
-        postings = _legs(leg, bucket, fee)
+        holdings = holdings_of(owner, CASH, leg.asset)
+        postings = legs_of(leg, bucket, fee)
         if order is None:
             return HouseTraded(
                 account_id=leg.account_id,
@@ -460,117 +431,20 @@ class Accounts:
         collar, collar_at_ms = self.collars.get(symbol, (None, 0))
         return Terms(self.terms.get(symbol), collar, collar_at_ms)
 
-    def _fit(self, account_id: str, order: dict[str, Any], at: Moment) -> Any:
+    def _fit(self, account_id: str, order: dict[str, Any], at: Moment) -> Moved:
         """Keep what the order may need, and give back the rest."""
         order |= {"replacing": None, "updated_at_ms": at.time_ms}
         return self._lock(account_id, order, rules.need(order) - order["locked_e8"], at)
 
-    def _lock(self, account_id: str, order: dict[str, Any], more: int, at: Moment) -> Any:
+    def _lock(self, account_id: str, order: dict[str, Any], more: int, at: Moment) -> Moved:
         """Lock that much more of what the order pays with, or less."""
         if more == 0:
             return (), ()
         owner, asset = self._owner(account_id), order["locked_asset"]
         order["locked_e8"] += more
-        held = _held(owner, asset, at)
+        held = held_of(owner, asset, at)
         held.free, held.locked = held.free - more, held.locked + more
         out, into = (
             Posting(account_id, asset, *each) for each in (("free", -more), ("locked", more))
         )
-        return _holdings(owner, asset), (out, into)
-
-
-def _as_asked(asked: PlaceOrder, at: Moment) -> dict[str, Any]:
-    """The fields of an order as a client asks for it, before anything is known about it."""
-    is_market, is_stop = asked.order_type is OrderType.MARKET, asked.stop_price_e8 is not None
-    tif = asked.time_in_force
-    if is_market and not is_stop and tif is not TimeInForce.FOK:
-        tif = TimeInForce.IOC
-    midnight_ms = at.time_ms - at.time_ms % _DAY_MS + _DAY_MS
-    return {
-        "order_id": at.new_id(),
-        "number": 0,
-        "symbol": asked.asset + "-USD",
-        "asset": asked.asset,
-        "side": asked.side,
-        "order_type": asked.order_type,
-        "time_in_force": tif,
-        "quantity_e8": asked.quantity_e8,
-        "price_e8": None if is_market else asked.price_e8,
-        "cum_quantity_e8": 0,
-        "cum_notional_e8": 0,
-        "taker_notional_e8": 0,
-        "fee_e8": 0,
-        "status": OrderStatus.NEW,
-        "client_order_id": asked.client_order_id,
-        "command_id": at.command_id,
-        "created_at_ms": at.time_ms,
-        "updated_at_ms": at.time_ms,
-        "expires_at_ms": midnight_ms if tif is TimeInForce.DAY else asked.expires_at_ms,
-        "post_only": asked.post_only,
-        "replacing": None,
-        "stop_price_e8": asked.stop_price_e8,
-    }
-
-
-def _fill(order: dict[str, Any], leg: ApplyExecution, at: Moment) -> int:
-    """Count one leg in its order; returns the fee on it."""
-    is_taker = leg.liquidity is Liquidity.TAKER
-    order["cum_quantity_e8"] += leg.quantity_e8
-    order["cum_notional_e8"] += leg.notional_e8
-    order["taker_notional_e8"] += leg.notional_e8 if is_taker else 0
-    fee = rules.fee_so_far(order) - order["fee_e8"]
-    order["fee_e8"] += fee
-    is_buy = leg.side is Side.BUY
-    order["locked_e8"] -= leg.notional_e8 + fee if is_buy else leg.quantity_e8
-    assert order["locked_e8"] >= 0, "an order pays more than it locked"
-    assert order["cum_quantity_e8"] == leg.cum_quantity_e8 <= order["quantity_e8"]
-    is_filled = order["cum_quantity_e8"] == order["quantity_e8"]
-    order["status"] = OrderStatus.FILLED if is_filled else OrderStatus.PARTIALLY_FILLED
-    order["updated_at_ms"] = at.time_ms
-    return fee
-
-
-def _realize(asset: Held, leg: ApplyExecution, fee: int) -> None:
-    """What is sold takes its share of the cost along, at the average."""
-    cost = asset.cost * leg.quantity_e8 // (asset.free + asset.locked)
-    asset.cost -= cost
-    asset.realized += leg.notional_e8 - fee - cost
-
-
-def _legs(leg: ApplyExecution, bucket: str, fee: int) -> tuple[Posting, ...]:
-    """The account against the market's clearing, and what goes to the fees."""
-    account, through = leg.account_id, "clearing:" + leg.symbol
-    if leg.side is Side.BUY:
-        legs = (
-            Posting(account, CASH, bucket, -leg.notional_e8 - fee),
-            Posting(through, CASH, "free", leg.notional_e8),
-            Posting(through, leg.asset, "free", -leg.quantity_e8),
-            Posting(account, leg.asset, "free", leg.quantity_e8),
-        )
-    else:
-        legs = (
-            Posting(account, leg.asset, bucket, -leg.quantity_e8),
-            Posting(through, leg.asset, "free", leg.quantity_e8),
-            Posting(through, CASH, "free", -leg.notional_e8),
-            Posting(account, CASH, "free", leg.notional_e8 - fee),
-        )
-    return (*legs, Posting("fees", CASH, "free", fee)) if fee else legs
-
-
-def _held(owner: Owner, asset: str, at: Moment) -> Held:
-    return owner.held.setdefault(asset, Held(at.time_ms))
-
-
-def _holdings(owner: Owner, *assets: str) -> tuple[Holding, ...]:
-    return tuple(_holding(asset, owner.held[asset]) for asset in assets)
-
-
-def _holding(asset: str, held: Held) -> Holding:
-    return Holding(
-        asset=asset,
-        free_e8=held.free,
-        locked_e8=held.locked,
-        cost_e8=held.cost,
-        realized_e8=held.realized,
-        created_at_ms=held.since_ms,
-    )
+        return holdings_of(owner, asset), (out, into)

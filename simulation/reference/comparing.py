@@ -17,7 +17,7 @@ _ENDED: Final = (OrderFilled, OrderCanceled, OrderExpired)
 
 
 def check(
-    inboxes: dict[Name, Sequence[Record]], told: Mapping[Name, Mapping[int, Sequence[Said]]]
+    inboxes: Mapping[Name, Sequence[Record]], told: Mapping[Name, Mapping[int, Sequence[Said]]]
 ) -> None:
     """Compare result by result; `told` has what each journal says of each offset of its inbox.
 

@@ -5,7 +5,7 @@ reference says itself, and the inbox must hold the same, at the place where it i
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from runtime.journal.outbound import partition_of
@@ -61,7 +61,7 @@ class Partition:
 class Exchange:
     """Every partition of accounts and markets; `inboxes` holds the records of each."""
 
-    def __init__(self, inboxes: dict[Name, Sequence[Record]]) -> None:
+    def __init__(self, inboxes: Mapping[Name, Sequence[Record]]) -> None:
         self._partitions: Final = {each: Partition(each, inboxes[each]) for each in inboxes}
         self._count: Final = len(inboxes) // len(COMMANDS)
         self._sent: Final[dict[tuple[str, Name], list[Message]]] = defaultdict(list)

@@ -1,20 +1,15 @@
 """The reference's markets: a list of orders, sorted anew whenever somebody looks for the best."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from operator import attrgetter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
 from schemas.accounts import (
-    ApplyExecution,
     ApplyReplace,
     EndOrder,
     EndReason,
     Liquidity,
     MarketTerms,
-    OrderType,
     PriceCollar,
     Reason,
     RefuseCancel,
@@ -44,7 +39,6 @@ from schemas.markets import (
     ReplaceRefused,
     ReplaceRestingOrder,
     ResumeMarket,
-    Rules,
     StopArmed,
     StopsTriggered,
     SubmitOrder,
@@ -54,71 +48,37 @@ from schemas.markets import (
     UpdateQuote,
 )
 from schemas.money import E8, PPM
-from simulation.reference.moment import Moment, ceil_div
+from simulation.reference.book import (
+    FILLS_MAX,
+    OTHER,
+    OVER_MAX,
+    RANK,
+    Book,
+    Met,
+    Open,
+    Why,
+    are_sane,
+    end_of,
+    is_reached,
+    leg_of,
+    limit_of,
+    low_edge,
+    may_rest,
+    meet,
+    party_of,
+    released,
+    sign,
+    stop_rank,
+    terms_of,
+    who_of,
+)
+from simulation.reference.moment import Moment
 
-_FILLS_MAX: Final = 500
-_OVER_MAX: Final = 500
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
 _TRIGGERS_MAX: Final = 100
 _FEEDS_MAX: Final = 16
-_OTHER: Final = {Side.BUY: Side.SELL, Side.SELL: Side.BUY}
-_RESTS: Final = {TimeInForce.GTC, TimeInForce.DAY, TimeInForce.GTD}
-
-Why = Reason | None
-"""Why an incoming order went no further; None when it filled."""
-
-
-@dataclass(slots=True)
-class Open:
-    """An order in a market; `rank` sorts its side, best first; a stop has a number instead."""
-
-    order: SubmitOrder
-    left: int
-    rank: tuple[int, int] = (0, 0)
-    number: int = 0
-    is_triggered: bool = False
-
-    @property
-    def traded(self) -> int:
-        return self.order.quantity_e8 - self.left
-
-    def is_over(self, now_ms: int) -> bool:
-        return self.order.expires_at_ms is not None and now_ms >= self.order.expires_at_ms
-
-
-@dataclass(slots=True)
-class Book:
-    """One market; `offers` is what the house still offers at its quote."""
-
-    symbol: str
-    asset: str
-    rules: Rules
-    is_open: bool
-    quote: Quote | None = None
-    offers: dict[Side, int] = field(default_factory=lambda: {Side.BUY: 0, Side.SELL: 0})
-    collar: tuple[int, int] | None = None
-    sequences: dict[str, int] = field(default_factory=dict[str, int])
-    sides: dict[Side, list[Open]] = field(default_factory=lambda: {Side.BUY: [], Side.SELL: []})
-    stops: dict[str, Open] = field(default_factory=dict[str, Open])
-    arrivals: int = 0
-    armed: int = 0
-    last: int | None = None
-
-    def find(self, order_id: str) -> Open | None:
-        resting = (each for side in self.sides.values() for each in side)
-        found = (each for each in resting if each.order.order_id == order_id)
-        return next(found, None) or self.stops.get(order_id)
-
-    def remove(self, order_id: str) -> None:
-        self.stops.pop(order_id, None)
-        for side, orders in self.sides.items():
-            self.sides[side] = [each for each in orders if each.order.order_id != order_id]
-
-    def house(self, side: Side, now_ms: int) -> tuple[int, int]:
-        """Price and size of what the house offers; a stale quote offers nothing."""
-        quote = self.quote
-        if quote is None or now_ms - quote.time_ms > self.rules.stale_after_ms:
-            return 0, 0
-        return (quote.bid_e8 if side is Side.BUY else quote.ask_e8), self.offers[side]
 
 
 class Markets:
@@ -159,10 +119,10 @@ class Markets:
             return
         elif order.stop_price_e8 is None:
             self._enter(book, order, at)
-        elif book.last is None or not _is_reached(order, book.last):
+        elif book.last is None or not is_reached(order, book.last):
             self._arm(book, Open(replace(order, deadline_ms=None), order.quantity_e8))
         else:
-            self._enter(book, _released(book, order), at)
+            self._enter(book, released(book, order), at)
 
     def _turns_away(self, book: Book, order: SubmitOrder, at: Moment) -> bool:
         deadline, expiry = order.deadline_ms, order.expires_at_ms
@@ -177,45 +137,45 @@ class Markets:
         return True
 
     def _enter(self, book: Book, order: SubmitOrder, at: Moment) -> None:
-        met = _meet(book, order, order.quantity_e8, at.time_ms)
+        met = meet(book, order, order.quantity_e8, at.time_ms)
         is_fok = order.time_in_force is TimeInForce.FOK
         if order.post_only and met.would_trade:
             self._end(book, order, EndReason.EXPIRED, 0, Reason.POST_ONLY)
         elif is_fok and met.why is not None:
-            end = EndReason.REJECTED if met.why is Reason.FILL_LIMIT else _end_of(met.why)
+            end = EndReason.REJECTED if met.why is Reason.FILL_LIMIT else end_of(met.why)
             self._end(book, order, end, 0, met.why)
         else:
             self._trade_and_rest(book, order, met, at, 0)
         self._trigger(book, at)
 
     def _trade_and_rest(
-        self, book: Book, order: SubmitOrder, met: "Met", at: Moment, traded: int
+        self, book: Book, order: SubmitOrder, met: Met, at: Moment, traded: int
     ) -> None:
         for each in met.over:
             self._expire(book, each)
         for maker, price, quantity in met.fills:
             traded += quantity
-            taker = _party(order, traded)
+            taker = party_of(order, traded)
             self._trade(book, maker, taker, price, quantity, at)
         answers = not any(isinstance(each, OrderReplaced) for each in self._events)
         if met.why is None:
             self._end(book, order, EndReason.FILLED, traded, answers=answers)
-        elif met.why in {Reason.SELF_TRADE, Reason.FILL_LIMIT} or not _may_rest(order):
-            self._end(book, order, _end_of(met.why), traded, met.why, answers=answers)
+        elif met.why in {Reason.SELF_TRADE, Reason.FILL_LIMIT} or not may_rest(order):
+            self._end(book, order, end_of(met.why), traded, met.why, answers=answers)
         else:
             self._rest(book, order, order.quantity_e8 - traded)
 
     def _rest(self, book: Book, order: SubmitOrder, left: int) -> None:
         book.stops.pop(order.order_id, None)
         book.arrivals += 1
-        rank = (_sign(_OTHER[order.side]) * _limit(order), book.arrivals)
+        rank = (sign(OTHER[order.side]) * limit_of(order), book.arrivals)
         book.sides[order.side].append(Open(order, left, rank))
         rested = OrderRested(
             symbol=book.symbol,
             account_id=order.account_id,
             order_id=order.order_id,
             side=order.side,
-            price_e8=_limit(order),
+            price_e8=limit_of(order),
             quantity_e8=order.quantity_e8,
             leaves_e8=left,
             time_in_force=order.time_in_force,
@@ -228,7 +188,7 @@ class Markets:
         book = self.books.get(asked.symbol)
         found = None if book is None else book.find(asked.order_id)
         if book is None or found is None or found.order.account_id != asked.account_id:
-            who, why = _who(asked), Reason.ORDER_FINAL
+            who, why = who_of(asked), Reason.ORDER_FINAL
             self._events.append(CancelRefused(symbol=asked.symbol, **who, reason=why))
             self.sent.append(("accounts", asked.account_id, RefuseCancel(**who, reason=why)))
             return
@@ -265,7 +225,7 @@ class Markets:
             self._say_replaced(asked, traded, keeps_priority=True)
             found.order, found.left = new, new.quantity_e8 - traded
             return
-        met = _meet(book, new, new.quantity_e8 - traded, at.time_ms)
+        met = meet(book, new, new.quantity_e8 - traded, at.time_ms)
         if new.post_only and met.would_trade:
             self._refuse_replace(asked, Reason.POST_ONLY)
             return
@@ -277,20 +237,20 @@ class Markets:
     def _say_replaced(
         self, asked: ReplaceRestingOrder, traded: int, *, keeps_priority: bool
     ) -> None:
-        new = {"quantity_e8": asked.quantity_e8, "price_e8": asked.price_e8}
+        new: dict[str, Any] = {"quantity_e8": asked.quantity_e8, "price_e8": asked.price_e8}
         replaced = OrderReplaced(
             symbol=asked.symbol,
-            **_who(asked),
+            **who_of(asked),
             **new,
             leaves_e8=asked.quantity_e8 - traded,
             keeps_priority=keeps_priority,
         )
         self._events.append(replaced)
-        told = ApplyReplace(symbol=asked.symbol, **_who(asked), **new, cum_quantity_e8=traded)
+        told = ApplyReplace(symbol=asked.symbol, **who_of(asked), **new, cum_quantity_e8=traded)
         self.sent.append(("accounts", asked.account_id, told))
 
     def _refuse_replace(self, asked: ReplaceRestingOrder, why: Reason) -> None:
-        who = _who(asked)
+        who = who_of(asked)
         self._events.append(ReplaceRefused(symbol=asked.symbol, **who, reason=why))
         self.sent.append(("accounts", asked.account_id, RefuseReplace(**who, reason=why)))
 
@@ -312,7 +272,7 @@ class Markets:
             book.remove(order.order_id)
         ended = OrderEnded(
             symbol=order.symbol,
-            **_who(order),
+            **who_of(order),
             end=end,
             cum_quantity_e8=traded,
             reason=why,
@@ -320,23 +280,23 @@ class Markets:
         )
         self._events.append(ended)
         told = EndOrder(
-            symbol=order.symbol, **_who(order), end=end, cum_quantity_e8=traded, reason=why
+            symbol=order.symbol, **who_of(order), end=end, cum_quantity_e8=traded, reason=why
         )
         self.sent.append(("accounts", order.account_id, told))
 
     # --- trades --------------------------------------------------------------------------------
 
-    def _trade(  # noqa: PLR0913  # the fields of a trade
+    def _trade(  # noqa: PLR0913, PLR0917  # the fields of a trade
         self, book: Book, maker: Open | None, taker: Party, price: int, quantity: int, at: Moment
     ) -> None:
         """One trade with an order of the book, or with the house where that is the maker."""
-        side = _OTHER[taker.side]
+        side = OTHER[taker.side]
         if maker is None:
             made = Party(account_id="house:" + book.symbol, side=side)
             book.offers[side] -= quantity
         else:
             maker.left -= quantity
-            made = _party(maker.order, maker.traded)
+            made = party_of(maker.order, maker.traded)
         if taker.order_id is None:
             book.offers[taker.side] -= quantity
         trade = TradeExecuted(
@@ -354,7 +314,7 @@ class Markets:
         book.last = price
         self._events.append(trade)
         for party, liquidity in ((made, Liquidity.MAKER), (taker, Liquidity.TAKER)):
-            self.sent.append(("accounts", party.account_id, _leg(trade, party, liquidity)))
+            self.sent.append(("accounts", party.account_id, leg_of(trade, party, liquidity)))
         if maker is not None and maker.left == 0:
             self._end(book, maker.order, EndReason.FILLED, maker.traded, answers=False)
 
@@ -362,15 +322,16 @@ class Markets:
         """The house takes the orders that its quote reaches, at their prices."""
         offered = [(side, *book.house(side, at.time_ms)) for side in Side]
         for side, price, size in offered:
+            left = size
             taker = Party(account_id="house:" + book.symbol, side=side)
-            for each in sorted(book.sides[_OTHER[side]], key=_RANK):
-                is_within = _sign(side) * _limit(each.order) <= _sign(side) * price
-                if not size or not is_within or self._trades == _FILLS_MAX:
+            for each in sorted(book.sides[OTHER[side]], key=RANK):
+                is_within = sign(side) * limit_of(each.order) <= sign(side) * price
+                if not left or not is_within or self._trades == FILLS_MAX:
                     break
                 if not each.is_over(at.time_ms):
-                    quantity = min(size, each.left)
-                    size -= quantity
-                    self._trade(book, each, taker, _limit(each.order), quantity, at)
+                    quantity = min(left, each.left)
+                    left -= quantity
+                    self._trade(book, each, taker, limit_of(each.order), quantity, at)
 
     # --- stops ---------------------------------------------------------------------------------
 
@@ -395,9 +356,9 @@ class Markets:
             each
             for each in book.stops.values()
             if not each.is_triggered and each.number <= until and not each.is_over(at.time_ms)
-            if _is_reached(each.order, high if each.order.side is Side.BUY else low)
+            if is_reached(each.order, high if each.order.side is Side.BUY else low)
         ]
-        due.sort(key=_stop_rank)
+        due.sort(key=stop_rank)
         if not due:
             return
         now, more = due[:_TRIGGERS_MAX], None
@@ -431,7 +392,7 @@ class Markets:
         if not book.is_open:
             self._arm(book, stop)
         elif not self._turns_away(book, stop.order, at):
-            self._enter(book, _released(book, stop.order), at)
+            self._enter(book, released(book, stop.order), at)
 
     # --- quotes and time -----------------------------------------------------------------------
 
@@ -467,10 +428,10 @@ class Markets:
             if not has_moved and age_ms * 2 < book.rules.stale_after_ms:
                 return
         book.collar = (last, at.time_ms)
-        band = {
+        band: dict[str, Any] = {
             "symbol": book.symbol,
             "last_e8": last,
-            "low_e8": _low_edge(book, last),
+            "low_e8": low_edge(book, last),
             "high_e8": last * (PPM + book.rules.collar_ppm) // PPM,
         }
         self._events.append(CollarMoved(**band))
@@ -478,7 +439,7 @@ class Markets:
 
     def _tick(self, _asked: TickClock, at: Moment) -> None:
         books = [self.books[symbol] for symbol in sorted(self.books)]
-        room = _OVER_MAX
+        room = OVER_MAX
         for book in books:
             orders = [*book.sides[Side.BUY], *book.sides[Side.SELL], *book.stops.values()]
             over = [each for each in orders if each.is_over(at.time_ms)]
@@ -497,7 +458,7 @@ class Markets:
 
     def _list(self, asked: ListMarket, _at: Moment) -> None:
         book = self.books.get(asked.symbol)
-        if not _are_sane(asked.rules):
+        if not are_sane(asked.rules):
             return self._refuse(asked, "invalid-rules")
         if book is None:
             book = Book(asked.symbol, asked.asset, asked.rules, is_open=True)
@@ -507,7 +468,7 @@ class Markets:
         elif asked.unless_listed or book.rules == asked.rules:
             return None
         book.rules = asked.rules
-        return self._say_terms(MarketListed(is_open=book.is_open, **_terms(book)), book)
+        return self._say_terms(MarketListed(is_open=book.is_open, **terms_of(book)), book)
 
     def _halt(self, asked: HaltMarket, _at: Moment) -> None:
         book = self.books.get(asked.symbol)
@@ -515,7 +476,7 @@ class Markets:
             self._refuse(asked, "unknown-market")
         elif book.is_open:
             book.is_open = False
-            self._say_terms(MarketHalted(**_terms(book)), book)
+            self._say_terms(MarketHalted(**terms_of(book)), book)
 
     def _resume(self, asked: ResumeMarket, at: Moment) -> None:
         book = self.books.get(asked.symbol)
@@ -523,7 +484,7 @@ class Markets:
             self._refuse(asked, "unknown-market")
         elif not book.is_open:
             book.is_open = True
-            self._say_terms(MarketResumed(**_terms(book)), book)
+            self._say_terms(MarketResumed(**terms_of(book)), book)
             if book.last is not None:
                 self._prices.append(book.last)
             self._cross(book, at)
@@ -549,138 +510,3 @@ class Markets:
     ) -> None:
         refused = CommandRefused(symbol=asked.symbol, command=asked.TYPE, reason=why)
         self._events.append(refused)
-
-
-@dataclass(slots=True)
-class Met:
-    """What an incoming order meets, and why that is not enough to fill it."""
-
-    fills: list[tuple[Open | None, int, int]]
-    over: list[Open]
-    why: Why
-
-    @property
-    def would_trade(self) -> bool:
-        return bool(self.fills) or self.why is Reason.SELF_TRADE
-
-
-def _meet(book: Book, order: SubmitOrder, left: int, now_ms: int) -> Met:
-    """Who is on the other side, best price first, then first come, at each price the house last."""
-    side = _OTHER[order.side]
-    sign = _sign(order.side)
-    is_market = order.order_type is OrderType.MARKET
-    limit = order.protection_price_e8 if is_market else _limit(order)
-    price, size = book.house(side, now_ms)
-    ahead: Sequence[Open | None] = sorted(book.sides[side], key=_RANK)
-    if size:
-        better = [each for each in ahead if each and sign * _limit(each.order) <= sign * price]
-        ahead = [*better, None, *ahead[len(better) :]]
-    met = Met([], [], Reason.NO_LIQUIDITY)
-    for each in ahead:
-        if not left:
-            break
-        at_price = price if each is None else _limit(each.order)
-        if sign * at_price > sign * limit:
-            met.why = Reason.COLLAR if is_market else Reason.NO_LIQUIDITY
-            return met
-        if len(met.fills) == _FILLS_MAX or len(met.over) == _OVER_MAX:
-            met.why = Reason.FILL_LIMIT
-            return met
-        if each is not None and each.is_over(now_ms):
-            met.over.append(each)
-        elif each is not None and each.order.account_id == order.account_id:
-            met.why = Reason.SELF_TRADE
-            return met
-        else:
-            quantity = min(left, size if each is None else each.left)
-            met.fills.append((each, at_price, quantity))
-            left -= quantity
-    met.why = Reason.NO_LIQUIDITY if left else None
-    return met
-
-
-_RANK: Final = attrgetter("rank")
-
-
-def _sign(taking: Side) -> int:
-    """Buyers want low prices first, sellers high ones."""
-    return 1 if taking is Side.BUY else -1
-
-
-def _stop_rank(stop: Open) -> tuple[bool, int, int]:
-    """Buys first by rising stop price, then sells by falling."""
-    side, price = stop.order.side, stop.order.stop_price_e8 or 0
-    return side is Side.SELL, _sign(side) * price, stop.number
-
-
-def _is_reached(order: SubmitOrder, last: int) -> bool:
-    stop = order.stop_price_e8 or 0
-    return last >= stop if order.side is Side.BUY else last <= stop
-
-
-def _released(book: Book, order: SubmitOrder) -> SubmitOrder:
-    """A sell at market locked no price, so it goes down to the collar of now if that is lower."""
-    if order.order_type is OrderType.LIMIT or order.side is Side.BUY or book.last is None:
-        return order
-    low = min(order.protection_price_e8, _low_edge(book, book.last))
-    return replace(order, protection_price_e8=low)
-
-
-def _low_edge(book: Book, last: int) -> int:
-    return ceil_div(last * (PPM - book.rules.collar_ppm), PPM)
-
-
-def _limit(order: SubmitOrder) -> int:
-    assert order.price_e8 is not None
-    return order.price_e8
-
-
-def _may_rest(order: SubmitOrder) -> bool:
-    return order.order_type is OrderType.LIMIT and order.time_in_force in _RESTS
-
-
-def _end_of(why: Why) -> EndReason:
-    return EndReason.CANCELED if why is Reason.SELF_TRADE else EndReason.EXPIRED
-
-
-def _who(asked: SubmitOrder | CancelRestingOrder | ReplaceRestingOrder) -> dict[str, str]:
-    return {"account_id": asked.account_id, "order_id": asked.order_id}
-
-
-def _party(order: SubmitOrder, traded: int) -> Party:
-    return Party(
-        **_who(order),
-        side=order.side,
-        cum_quantity_e8=traded,
-        leaves_e8=order.quantity_e8 - traded,
-    )
-
-
-def _leg(trade: TradeExecuted, party: Party, liquidity: Liquidity) -> ApplyExecution:
-    return ApplyExecution(
-        account_id=party.account_id,
-        symbol=trade.symbol,
-        asset=trade.asset,
-        side=party.side,
-        trade_id=trade.trade_id,
-        price_e8=trade.price_e8,
-        quantity_e8=trade.quantity_e8,
-        notional_e8=trade.notional_e8,
-        liquidity=liquidity,
-        order_id=party.order_id,
-        cum_quantity_e8=party.cum_quantity_e8,
-    )
-
-
-def _terms(book: Book) -> dict[str, Any]:
-    return {"symbol": book.symbol, "asset": book.asset, "rules": book.rules}
-
-
-def _are_sane(rules: Rules) -> bool:
-    return (
-        min(rules.tick_e8, rules.lot_e8, rules.stale_after_ms) > 0
-        and rules.min_notional_e8 >= 0
-        and 0 < rules.collar_ppm < PPM
-        and 0 <= min(rules.maker_fee_ppm, rules.taker_fee_ppm)
-        and max(rules.maker_fee_ppm, rules.taker_fee_ppm) < PPM
-    )

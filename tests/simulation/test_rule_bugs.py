@@ -34,7 +34,8 @@ def serves_the_last_first(patch: Patch) -> None:
 
     def reversed_levels(*args: Any, **named: Any) -> Iterator[matching.Fill]:
         for _, level in groupby(offers(*args, **named), lambda each: each.price_e8):
-            yield from sorted(reversed(list(level)), key=lambda each: each.resting is None)
+            newest_first = list(level)[::-1]
+            yield from sorted(newest_first, key=lambda each: each.resting is None)
 
     patch.setattr(matching, "offers", reversed_levels)
 
