@@ -8,7 +8,7 @@ import pytest
 from simulation.histories import Told, run, run_all
 from simulation.laws import TRIGGERS_LEFT
 
-SEEDS = int(os.environ.get("CNOP_SIMULATION_SEEDS", "800"))
+SEEDS = int(os.environ.get("CNOP_SIMULATION_SEEDS", "1000"))
 COMMANDS = int(os.environ.get("CNOP_SIMULATION_COMMANDS", "300"))
 FIRST = int(os.environ.get("CNOP_SIMULATION_FIRST", "0"))
 
