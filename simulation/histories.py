@@ -1,5 +1,6 @@
 """Seeded histories: run, judged, and told line by line when somebody wants to see one."""
 
+import logging
 import multiprocessing
 import os
 import traceback
@@ -44,8 +45,14 @@ def run_all(seeds: Iterable[int], commands: int) -> Iterator[History]:
     """Each seed's history, over all cores, in the order of the seeds."""
     spawn = multiprocessing.get_context("spawn")
     cores = os.cpu_count()
-    with ProcessPoolExecutor(cores, mp_context=spawn, initializer=collect_rarely) as pool:
+    with ProcessPoolExecutor(cores, mp_context=spawn, initializer=_start) as pool:
         yield from pool.map(partial(_judged, commands=commands), seeds, chunksize=_AT_ONCE)
+
+
+def _start() -> None:
+    """Writers start again hundreds of times in each history; nobody reads of it."""
+    collect_rarely()
+    logging.disable(logging.WARNING)
 
 
 def _judged(seed: int, commands: int) -> History:

@@ -1,8 +1,8 @@
 """What must hold of a finished run, read from the logs alone and from the live states."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from consumers.identity import invariants as identity_invariants
 from runtime.journal.partition import Partition
@@ -26,12 +26,18 @@ from simulation.laws import (
     check_sources,
     valid_records,
 )
+from simulation.reference import exchange as reference
+from simulation.reference.comparing import check as check_results
 from simulation.system import DECIDERS, System
+
+if TYPE_CHECKING:
+    from simulation.reference.exchange import Name, Said
 
 _ESSENTIAL: Final = (
     *(CE_TYPE, SOURCE_OFFSET, LOGICAL_TIME, ENTITY_ID, ENTITY_VERSION, SOURCE, SOURCE_SEQUENCE),
 )
 """The headers that follow from the inbox alone."""
+_ALL: Final = 1 << 62
 
 
 def judge(system: System) -> Counter[str]:
@@ -41,14 +47,24 @@ def judge(system: System) -> Counter[str]:
         AssertionError: saying which invariant, where.
     """
     told = Told()
+    said: dict[Name, dict[int, list[Said]]] = {}
     for context, place in system.places("journal"):
         valid = valid_records(system.broker.records(place))
         inbox = system.broker.records((inbox_of(context), place[1]))
         name = f"{context}/{place[1]}"
         check_sources(name, valid, len(inbox))
         _check_decisions(system, context, place[1], valid)
+        by_offset = said[context, place[1]] = defaultdict(list)
         for record in valid:
-            told.add(context, record)
+            event = told.add(context, record)
+            if (offset := dict(record.headers).get(SOURCE_OFFSET)) is not None:
+                by_offset[int(offset)].append(event)
+    inboxes = {
+        (context, place[1]): system.broker.records(place)
+        for context, place in system.places("commands")
+        if context in reference.COMMANDS
+    }
+    check_results(inboxes, said)
     check_outcomes(told, system.workload.sent)
     check_events(told)
     _check_letters(system, told.happened)
@@ -59,6 +75,7 @@ def judge(system: System) -> Counter[str]:
 def _check_decisions(system: System, context: str, number: int, valid: Sequence[Record]) -> None:
     """The journal is what one undisturbed writer decides from the same inbox, event by event."""
     partition = Partition(DECIDERS[context], number, system.broker.partitions.__getitem__)
+    partition.resend_from = _ALL  # what it sends is only counted
     told: dict[int, list[Record]] = {}
     for record in valid:
         if (offset := dict(record.headers).get(SOURCE_OFFSET)) is not None:

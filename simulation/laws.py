@@ -24,6 +24,7 @@ EVENTS: Final[Mapping[str, Codec]] = {
     "identity": identity.EVENTS,
     "markets": markets.EVENTS,
 }
+TRIGGERS_LEFT: Final = "more stops triggered than one decision takes"
 ENDS: Final = (
     accounts.OrderFilled,
     accounts.OrderCanceled,
@@ -44,15 +45,20 @@ class Told:
         self.void = 0
         """How many records fenced writers left."""
 
-    def add(self, context: str, record: Record) -> None:
-        """Take one valid record in."""
+    def add(self, context: str, record: Record) -> Message | str:
+        """Take one valid record in; returns its event, or the type of what the protocol says."""
         headers = dict(record.headers)
         kind = headers[CE_TYPE].decode()
         self.happened[kind] += 1
-        if kind in EVENTS[context].types:
-            self.events[context].append(EVENTS[context].decode(kind, record.value or b""))
         if SOURCE_OFFSET in headers:
             self._count_outcome(record, headers, kind)
+        if kind not in EVENTS[context].types:
+            return kind
+        event = EVENTS[context].decode(kind, record.value or b"")
+        self.events[context].append(event)
+        if isinstance(event, markets.StopsTriggered) and event.next is not None:
+            self.happened[TRIGGERS_LEFT] += 1
+        return event
 
     def _count_outcome(self, record: Record, headers: dict[str, bytes], kind: str) -> None:
         if not headers["ce_id"].endswith(b"/0") or "source" in headers:

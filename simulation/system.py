@@ -173,6 +173,7 @@ class System:
         self._trace: Final = trace
         if trace is not None:
             self.broker.watch = trace.appended
+        self._checked: dict[tuple[str, int], tuple[Partition[Any], int]] = {}
         self.workers: dict[str, list[Worker]] = {}
         self._owners: dict[tuple[str, int], Worker] = {}
         for context in CONTEXTS:
@@ -213,10 +214,17 @@ class System:
     def _step(self) -> None:
         self.scheduler.step()
         if self.scheduler.steps % 50 == 0:
-            for context, writer in self.live_writers():
-                CHECKS[context](writer.partition.state)
+            self._check_states()
         if self.scheduler.steps % _READ_MODELS_CHECKED_EVERY == 0:
             self.read_models.check_checkpoints()
+
+    def _check_states(self) -> None:
+        """Check each live state that has changed since the last time."""
+        for context, writer in self.live_writers():
+            partition = writer.partition
+            if self._checked.get((context, partition.number)) != (partition, partition.next_offset):
+                CHECKS[context](partition.state)
+                self._checked[context, partition.number] = (partition, partition.next_offset)
 
     def _disturb(self) -> None:
         rough, random = self.weather, self.random

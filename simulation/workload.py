@@ -1,7 +1,9 @@
 """What clients, a feed and a clock send in a simulated run; all of it drawn from the run's seed."""
 
+from functools import partial
+from itertools import product
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
@@ -14,17 +16,19 @@ from schemas.codec import Message, encode
 from schemas.envelope import ReplyRoute
 from schemas.fees import FeeTier
 from schemas.money import E8
-from simulation.laws import ENDS
+from simulation.seen import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 SYMBOLS: Final = ("BTC-USD", "XRP-USD")
 _PRICE_E8: Final = {"BTC-USD": 40_000 * E8, "XRP-USD": 2 * E8}
-_LOT_E8: Final = {"BTC-USD": 1_000, "XRP-USD": 20_000_000}
+_LOT_E8: Final = {"BTC-USD": 10, "XRP-USD": 2_000}
+"""So fine that a trade's notional is often no whole number of units."""
+_SIZE_E8: Final = {"BTC-USD": 1_000, "XRP-USD": 20_000_000}
+"""What quantities are multiples of, but for a few lots."""
 _TICK_E8: Final = {"BTC-USD": E8 // 100, "XRP-USD": E8 // 10_000}
 _CIPHERTEXT: Final = identity.Ciphertext("key", "nonce", "bytes")
-_ENDS: Final = frozenset(each.TYPE for each in ENDS)
 _TIMES_IN_FORCE: Final = (
     *([accounts.TimeInForce.GTC] * 3),
     accounts.TimeInForce.IOC,
@@ -35,6 +39,7 @@ _TIMES_IN_FORCE: Final = (
 )
 _SELF_TRADE_PREVENTIONS: Final = tuple(accounts.SelfTradePrevention)
 _DAY_MS: Final = 86_400_000
+_MANY_STOPS: Final = 130
 _LAST_QUOTES: Final = 20
 """How often prices move after the last command, so that what waits for them gets somewhere."""
 _LIVES_MS: Final = (-1, *([600_000] * 11))
@@ -50,11 +55,13 @@ class Workload:
         self._last_quotes = _LAST_QUOTES
         self._duplicate: Final = duplicate
         self._accounts: Final = [f"{n:032x}" for n in range(1, 5)]
+        self._is_crowded: Final = random.random() < 0.2
+        """Prices stand still, and most orders meet at three of them."""
         self._sequence = 0
         self._prices = dict(_PRICE_E8)
         self.sent: Final[dict[str, str]] = {}
         self.poison: Final[list[bytes]] = []
-        self._orders: Final[list[tuple[str, str]]] = []
+        self._seen: Final = Seen(broker)
         for symbol in SYMBOLS:
             self._list(symbol)
         self.quote()
@@ -62,13 +69,16 @@ class Workload:
         for account_id in self._accounts:
             funds = accounts.DepositFunds(account_id=account_id, amount_e8=5_000 * E8)
             self._send("accounts", account_id, funds, is_punctual=True)
+        self._unprovided: Final = list(product(self._accounts, SYMBOLS))
+        self._stops_left = _MANY_STOPS if random.random() < 0.04 else 0
         self._kinds: Final[tuple[tuple[int, Callable[[], None]], ...]] = (
             (12, self._deposit),
             (5, self._withdraw),
             (40, self._order),
-            (20, self._cancel),
-            (3, self._cancel_all),
-            (12, self._replace),
+            (5, self._check),
+            (4 if self._is_crowded else 20, self._cancel),
+            (1 if self._is_crowded else 3, self._cancel_all),
+            (4 if self._is_crowded else 12, self._replace),
             (8, self._register),
             (8, self._sign_in),
             (4, self._profile),
@@ -76,6 +86,7 @@ class Workload:
             (3, self._tick),
             (2, self._halt_or_resume),
             (2, self._set_fees),
+            (1, self._list_again),
         )
 
     @property
@@ -89,28 +100,38 @@ class Workload:
         if drawn < 0.04:
             self.quote()
             self._last_quotes -= self._left <= 0
-        elif drawn < 0.14 and self._left > 0:
-            weights = [weight for weight, _ in self._kinds]
-            self._random.choices(self._kinds, weights)[0][1]()
+        elif drawn < (0.14 if self._seen.has_prices() else 0.06) and self._left > 0:
+            self._send_one()
             self._left -= 1
+
+    def _send_one(self) -> None:
+        if self._unprovided and self._seen.has_prices():
+            self._provide(*self._unprovided.pop())
+        if self._stops_left and not self._unprovided:
+            self._many_stops()
+        weights = [weight for weight, _ in self._kinds]
+        self._random.choices(self._kinds, weights)[0][1]()
 
     def quote(self) -> None:
         """A feed moves every market a little, and sometimes past many stops."""
         for symbol in SYMBOLS:
             self._sequence += 1
             tick = _TICK_E8[symbol]
-            reach = self._random.choice((20, 20, 20, 60))
+            reach = self._random.choice((0,) if self._is_crowded else (0, 0, 20, 20, 60))
             step = self._random.randrange(-reach, reach + 1) * self._prices[symbol] // 20_000
             middle = max((self._prices[symbol] + step) // tick * tick, 10 * tick)
             self._prices[symbol] = middle
-            lots = _LOT_E8[symbol] * self._random.choice((1, 50, 10_000))
+            step = _step_e8(symbol)
+            away = self._random.choice((step, 5 * step) if self._is_crowded else (tick, tick, step))
+            is_wanted = len(self._seen.sellers[symbol]) < len(self._accounts)
+            size_e8 = self._quantity(symbol, (10_000,) if is_wanted else (1, 50, 500, 10_000))
             quote = markets.Quote(
                 feed_id="simulated",
                 sequence=self._sequence,
-                bid_e8=middle - tick,
-                bid_size_e8=lots,
-                ask_e8=middle + tick,
-                ask_size_e8=lots,
+                bid_e8=middle - away,
+                bid_size_e8=size_e8,
+                ask_e8=middle + away,
+                ask_size_e8=size_e8,
                 last_e8=middle,
                 simulated=True,
             )
@@ -132,29 +153,103 @@ class Workload:
         self._send("accounts", account_id, command)
 
     def _order(self) -> None:
+        order = self._drawn_order()
+        self._send("accounts", order.account_id, order)
+
+    def _check(self) -> None:
+        order = self._drawn_order()
+        self._send("accounts", order.account_id, accounts.CheckOrder(order=order))
+
+    def _drawn_order(self) -> accounts.PlaceOrder:
         random, symbol = self._random, self._random.choice(SYMBOLS)
-        account_id = random.choice(self._accounts)
-        tick = _TICK_E8[symbol]
-        is_limit = random.random() < 0.7
+        is_limit = random.random() < (0.9 if self._is_crowded else 0.7)
         time_in_force = random.choice(_TIMES_IN_FORCE if is_limit else _TIMES_IN_FORCE[:5])
-        drift = random.choice((0, 0, 0, -60, -5, 5, 60)) * self._prices[symbol] // 10_000
-        command = accounts.PlaceOrder(
-            account_id=account_id,
+        side = random.choice(tuple(accounts.Side))
+        sellers = sorted(self._seen.sellers[symbol]) if side is accounts.Side.SELL else ()
+        order = accounts.PlaceOrder(
+            account_id=random.choice(sellers or self._accounts),
             asset=symbol.removesuffix("-USD"),
-            side=random.choice((accounts.Side.BUY, accounts.Side.BUY, accounts.Side.SELL)),
+            side=side,
             order_type=accounts.OrderType.LIMIT if is_limit else accounts.OrderType.MARKET,
-            quantity_e8=_LOT_E8[symbol] * random.choice((100, 500, 2_345)),
-            price_e8=(self._prices[symbol] + drift) // tick * tick if is_limit else None,
+            quantity_e8=self._quantity(symbol, (100, 500, 2_345)),
+            price_e8=self._limit(symbol) if is_limit else None,
             time_in_force=time_in_force,
+            client_order_id=f"id{random.randrange(50)}" if random.random() < 0.3 else None,
             expires_at_ms=self._broker.scheduler.now_ms + random.choice((1, 200, 20_000))
             if time_in_force is accounts.TimeInForce.GTD
             else None,
             post_only=random.random() < 0.1,
             self_trade_prevention=random.choice(_SELF_TRADE_PREVENTIONS),
         )
-        if random.random() < 0.3:
-            command = self._stop(command, symbol)
-        self._send("accounts", account_id, command)
+        if random.random() < (0.05 if self._is_crowded else 0.3):
+            order = self._stop(order, symbol)
+        return self._odd(order) if random.random() < 0.06 else order
+
+    def _quantity(self, symbol: str, sizes: tuple[int, ...]) -> int:
+        lots = self._random.choice((0, 0, 3, 7))
+        return _SIZE_E8[symbol] * self._random.choice(sizes) + _LOT_E8[symbol] * lots
+
+    def _limit(self, symbol: str) -> int:
+        """Near the last price, often the house's or that of another order, so that they compete."""
+        random, tick = self._random, _TICK_E8[symbol]
+        if self._is_crowded:
+            return self._prices[symbol] + random.choice((-1, 0, 0, 1)) * _step_e8(symbol)
+        others = [order for _, order in self._seen.orders() if order.symbol == symbol]
+        price_e8 = random.choice(others).price_e8 if others and random.random() < 0.5 else None
+        if price_e8 is not None:
+            return price_e8
+        drift = random.choice((0, -60, -5, 5, 60)) * self._prices[symbol] // 10_000
+        return (self._prices[symbol] + drift) // tick * tick + random.choice((-tick, 0, tick))
+
+    def _odd(self, order: accounts.PlaceOrder) -> accounts.PlaceOrder:
+        """The order with something that no market takes, or hardly."""
+        now_ms, price_e8 = self._broker.scheduler.now_ms, order.price_e8 or 0
+        changes: tuple[dict[str, Any], ...] = (
+            {"asset": "NONE"},
+            {"quantity_e8": order.quantity_e8 + 1},
+            {"quantity_e8": 100_000},
+            {"quantity_e8": order.quantity_e8 * 400},
+            {"price_e8": price_e8 + 1},
+            {"price_e8": None},
+            {"price_e8": price_e8 // 1_000_000 * 1_000 + 10_000},
+            {"expires_at_ms": now_ms - 1},
+            {"stop_price_e8": 0},
+            {"stop_price_e8": price_e8 + 1},
+            {"time_in_force": accounts.TimeInForce.FOK, "expires_at_ms": None},
+            {"post_only": True},
+        )
+        return replace(order, **self._random.choice(changes))
+
+    def _provide(self, account_id: str, symbol: str) -> None:
+        """Something to sell."""
+        order = accounts.PlaceOrder(
+            account_id=account_id,
+            asset=symbol.removesuffix("-USD"),
+            side=accounts.Side.BUY,
+            order_type=accounts.OrderType.MARKET,
+            quantity_e8=_SIZE_E8[symbol] * 2_000,
+        )
+        self._send("accounts", account_id, order, is_punctual=True)
+
+    def _many_stops(self) -> None:
+        """So many stops just above the last price that one quote triggers more than one decision's.
+
+        Sent by clients that are in a hurry, so they count as one command.
+        """
+        symbol, account_id = "XRP-USD", self._random.choice(self._accounts)
+        tick, price_e8 = _TICK_E8[symbol], self._prices[symbol]
+        while self._stops_left:
+            self._stops_left -= 1
+            order = accounts.PlaceOrder(
+                account_id=account_id,
+                asset=symbol.removesuffix("-USD"),
+                side=accounts.Side.BUY,
+                order_type=self._random.choice(tuple(accounts.OrderType)),
+                quantity_e8=_SIZE_E8[symbol] * 5,
+                price_e8=price_e8,
+                stop_price_e8=price_e8 + tick * self._random.randrange(10, 20),
+            )
+            self._send("accounts", account_id, order, is_punctual=True)
 
     def _stop(self, order: accounts.PlaceOrder, symbol: str) -> accounts.PlaceOrder:
         """The order with a stop price so near to the last price that many are soon triggered."""
@@ -170,27 +265,31 @@ class Workload:
         )
 
     def _cancel(self) -> None:
-        accepted = self._accepted()
-        account_id, order_id = (
-            self._random.choice(accepted)
-            if accepted and self._random.random() < 0.9
-            else (self._accounts[0], "f" * 32)
-        )
+        accepted = self._seen.orders()
+        account_id, order_id = self._accounts[0], "f" * 32
+        if accepted and self._random.random() < 0.9:
+            account_id, order = self._random.choice(accepted)
+            order_id = order.order_id
         command = accounts.CancelOrder(account_id=account_id, order_id=order_id)
         self._send("accounts", account_id, command)
 
     def _replace(self) -> None:
-        accepted = self._accepted()
+        accepted = self._seen.orders()
         if not accepted:
             return
-        account_id, order_id = self._random.choice(accepted)
-        drift = self._random.choice((0, -20, 20)) * 40_000 * E8 // 10_000
+        account_id, order = self._random.choice(accepted)
+        tick, lot = _TICK_E8[order.symbol], _LOT_E8[order.symbol]
+        price_e8 = (order.price_e8 or order.protection_price_e8) // tick * tick
+        drift = self._random.choice((0, -20, 20, 60)) * price_e8 // 10_000 // tick * tick
+        halved_e8 = order.quantity_e8 // 2 // lot * lot
         command = accounts.ReplaceOrder(
             account_id=account_id,
-            order_id=order_id,
-            quantity_e8=self._random.choice((None, 100_000, 400_000, 1_000_000_000)),
-            price_e8=self._random.choice((None, _PRICE_E8["BTC-USD"] + drift)),
-            stop_price_e8=self._random.choice((*[None] * 3, self._prices["BTC-USD"] + drift)),
+            order_id=order.order_id,
+            quantity_e8=self._random.choice(
+                (None, None, halved_e8, order.quantity_e8 * 3, 1_000_000_000)
+            ),
+            price_e8=self._random.choice((None, price_e8 + drift)),
+            stop_price_e8=self._random.choice((*[None] * 3, self._prices[order.symbol] + drift)),
         )
         self._send("accounts", account_id, command)
 
@@ -213,21 +312,6 @@ class Workload:
         asset = self._random.choice((None, "BTC"))
         command = accounts.CancelAllOrders(account_id=account_id, asset=asset)
         self._send("accounts", account_id, command)
-
-    def _accepted(self) -> list[tuple[str, str]]:
-        found: dict[str, str] = {}
-        for number in range(self._broker.partitions["accounts.journal"]):
-            for record in self._broker.records(("accounts.journal", number))[-100:]:
-                kind = dict(record.headers)["ce_type"].decode()
-                if kind == accounts.OrderAccepted.TYPE:
-                    event = accounts.EVENTS.decode(kind, record.value or b"")
-                    assert isinstance(event, accounts.OrderAccepted)
-                    found[event.order.order_id] = event.account_id
-                elif kind in _ENDS:
-                    event = accounts.EVENTS.decode(kind, record.value or b"")
-                    assert isinstance(event, ENDS)
-                    found.pop(event.order.order_id, None)
-        return [(account_id, order_id) for order_id, account_id in found.items()]
 
     # --- identity ----------------------------------------------------------------------------
 
@@ -277,17 +361,24 @@ class Workload:
             tick_e8=_TICK_E8[symbol],
             lot_e8=_LOT_E8[symbol],
             min_notional_e8=E8,
+            collar_ppm=self._random.choice((10_000, 10_000, 10_000, 300)),
+            stale_after_ms=self._random.choice((5_000, 5_000, 5_000, 150)),
             maker_fee_ppm=self._random.choice((0, 1_000)),
             taker_fee_ppm=self._random.choice((0, 2_500)),
         )
         command = markets.ListMarket(symbol=symbol, asset=symbol.removesuffix("-USD"), rules=rules)
         self._send("markets", symbol, command, is_punctual=True)
 
+    def _list_again(self) -> None:
+        self._list(self._random.choice(SYMBOLS))
+
     def _halt_or_resume(self) -> None:
         symbol = self._random.choice(SYMBOLS)
         kind = self._random.choice((markets.HaltMarket, markets.ResumeMarket))
         self._send("markets", symbol, kind(symbol=symbol))
-        self._send("markets", symbol, markets.ResumeMarket(symbol=symbol), is_punctual=True)
+        resume = partial(self._send, "markets", symbol, markets.ResumeMarket(symbol=symbol))
+        later = self._random.choice((1, 1, 300))
+        self._broker.scheduler.later(later, partial(resume, is_punctual=True))
 
     def _tick(self) -> None:
         for number in range(self._broker.partitions["markets.commands"]):
@@ -331,3 +422,8 @@ class Workload:
             self._broker.scheduler.later(
                 later, lambda: self._broker.append((topic, number), [record])
             )
+
+
+def _step_e8(symbol: str) -> int:
+    """About a thousandth of the first price."""
+    return _PRICE_E8[symbol] // 1_000

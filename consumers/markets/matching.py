@@ -69,8 +69,7 @@ def sweep(book: Book, order: SubmitOrder, leaves_e8: int, *, now_ms: int) -> Swe
     side = OPPOSITE[order.side]
     ladder, house = book.ladders[side], house_offer(book, side, now_ms=now_ms)
     sign, rank_max = ladder.sign, ladder.sign * worst_price(order)
-    is_house_beyond = house is None or sign * house.price_e8 > rank_max
-    if is_house_beyond and ladder.begins_beyond(rank_max):  # as for most orders, which rest
+    if _begins_beyond(ladder, house, rank_max):  # as for most orders, which rest
         return Sweep(fills, over, own, leaves_e8, Stop.PRICE)
     for offer in offers(ladder, house):
         if not leaves_e8:
@@ -94,6 +93,12 @@ def sweep(book: Book, order: SubmitOrder, leaves_e8: int, *, now_ms: int) -> Swe
         fills.append(offer._replace(quantity_e8=quantity_e8))
         leaves_e8 -= quantity_e8
     return Sweep(fills, over, own, leaves_e8, Stop.EMPTY if leaves_e8 else Stop.FILLED)
+
+
+def _begins_beyond(ladder: Ladder, house: Fill | None, rank_max: int) -> bool:
+    if house is not None and ladder.rank(house.price_e8) <= rank_max:
+        return False
+    return ladder.begins_beyond(rank_max)
 
 
 def offers(ladder: Ladder, house: Fill | None) -> Iterator[Fill]:

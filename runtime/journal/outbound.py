@@ -50,7 +50,7 @@ class Outbound:
     ) -> None:
         """Number a message for each partition that it goes to; acknowledged ones only count."""
         partitions = self._partitions_of(outgoing.topic)
-        body = encode(outgoing.message)
+        body = b"" if acknowledged else encode(outgoing.message)
         if outgoing.key is EVERYWHERE:
             key, destinations = None, list(range(partitions))
         else:

@@ -102,7 +102,8 @@ class MemoryLog:
         if offset > len(there):
             raise Unavailable(f"{place} has no offset {offset}")
         count = self._scheduler.random.choice((1, 2, 5, 100))
-        kept = (each for each in there[offset:] if each.key != _COMPACTED)
+        all_there = (there[n] for n in range(offset, len(there)))
+        kept = (each for each in all_there if each.key != _COMPACTED)
         return list(islice(kept, count))
 
     async def append(self, place: Place, batch: Batch) -> int:

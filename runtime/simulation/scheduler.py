@@ -20,6 +20,15 @@ async def turn() -> None:
     await _Yield()
 
 
+def below(random: Random, bound: int) -> int:
+    """What `random.randrange(bound)` draws, in a third of its time."""
+    bits = bound.bit_length()
+    drawn = random.getrandbits(bits)
+    while drawn >= bound:
+        drawn = random.getrandbits(bits)
+    return drawn
+
+
 class Task:
     """A coroutine of a process; `error` is what it ended with."""
 
@@ -113,12 +122,13 @@ class Scheduler:
     def step(self) -> bool:
         """Run one task to its next turn; False when nothing can run."""
         self.steps += 1
-        self.now_ms += self.random.randrange(3)
-        self._run_due()
+        self.now_ms += below(self.random, 3)
+        if self._later:
+            self._run_due()
         runnable = self._runnable()
         if not runnable:
             return False
-        task = runnable[self.random.randrange(len(runnable))]
+        task = runnable[below(self.random, len(runnable))]
         task.step()
         if task.done:
             task.process.tasks.remove(task)

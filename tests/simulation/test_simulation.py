@@ -6,8 +6,9 @@ from collections import Counter
 import pytest
 
 from simulation.histories import Told, run, run_all
+from simulation.laws import TRIGGERS_LEFT
 
-SEEDS = int(os.environ.get("CNOP_SIMULATION_SEEDS", "800"))
+SEEDS = int(os.environ.get("CNOP_SIMULATION_SEEDS", "1000"))
 COMMANDS = int(os.environ.get("CNOP_SIMULATION_COMMANDS", "300"))
 FIRST = int(os.environ.get("CNOP_SIMULATION_FIRST", "0"))
 
@@ -26,6 +27,7 @@ def test_no_history_loses_or_doubles_anything() -> None:
         "accounts.order-expired.v1",
         "accounts.house-traded.v1",
         "accounts.fees-set.v1",
+        "accounts.order-checked.v1",
         "markets.stop-armed.v1",
         "markets.stops-triggered.v1",
         "identity.user-registered.v1",
@@ -35,6 +37,7 @@ def test_no_history_loses_or_doubles_anything() -> None:
         "journal.checkpoint.v1",
     ):
         assert happened[kind] >= SEEDS // 6, f"{kind} happened only {happened[kind]} times"
+    assert happened[TRIGGERS_LEFT] >= SEEDS // 200, "no decision triggered as many stops as it may"
 
 
 def test_a_seed_gives_the_same_history_again() -> None:

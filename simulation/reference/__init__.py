@@ -1,0 +1,1 @@
+"""A second exchange, too simple to be wrong: what each inbox record must lead to."""

@@ -1,0 +1,54 @@
+"""What clients see of the accounts journals while a run goes on, fenced writers' records too."""
+
+from collections import defaultdict
+from typing import Final
+
+from runtime.log import Record
+from runtime.simulation.log import Broker
+from schemas import accounts
+from simulation.laws import ENDS
+
+_ENDS: Final = frozenset(each.TYPE for each in ENDS)
+_JOURNAL: Final = "accounts.journal"
+
+
+class Seen:
+    """Reads what is new whenever it is asked; `sellers` are those who bought, by symbol."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.sellers: Final[dict[str, set[str]]] = defaultdict(set)
+        self._broker: Final = broker
+        self._open: Final[dict[str, tuple[str, accounts.Order]]] = {}
+        self._has_prices = False
+        self._looked_at: Final = [0] * broker.partitions[_JOURNAL]
+
+    def orders(self) -> list[tuple[str, accounts.Order]]:
+        """Open orders, as they were accepted, each with whose it is."""
+        for number, looked_at in enumerate(self._looked_at):
+            records = self._broker.records((_JOURNAL, number))
+            for record in records[looked_at:]:
+                self._look_at(record)
+            self._looked_at[number] = len(records)
+        return list(self._open.values())
+
+    def has_prices(self) -> bool:
+        """Whether some partition of accounts can accept orders."""
+        if not self._has_prices:
+            self.orders()
+        return self._has_prices
+
+    def _look_at(self, record: Record) -> None:
+        kind = dict(record.headers)["ce_type"].decode()
+        self._has_prices |= kind == accounts.CollarSet.TYPE
+        if kind == accounts.OrderAccepted.TYPE:
+            event = accounts.EVENTS.decode(kind, record.value or b"")
+            assert isinstance(event, accounts.OrderAccepted)
+            self._open[event.order.order_id] = (event.account_id, event.order)
+        elif kind == accounts.OrderTraded.TYPE:
+            event = accounts.EVENTS.decode(kind, record.value or b"")
+            assert isinstance(event, accounts.OrderTraded)
+            self.sellers[event.order.symbol].add(event.account_id)
+        elif kind in _ENDS:
+            event = accounts.EVENTS.decode(kind, record.value or b"")
+            assert isinstance(event, ENDS)
+            self._open.pop(event.order.order_id, None)
