@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
+
+from botocore.exceptions import BotoCoreError
 
 from benchmarks import denominators, load, projectors
 from benchmarks.backlog import Backlog, watching
@@ -232,5 +234,6 @@ def namespace(settings: Settings, suffix: str = "h-") -> Iterator[Settings]:
 
 async def _clean(settings: Settings) -> None:
     async with open_dynamodb(settings) as client:
-        await projectors.drop_tables(client, settings)
+        with suppress(BotoCoreError):  # figures are worth more than tables left behind
+            await projectors.drop_tables(client, settings)
     await admin.delete_topics(settings, TOPICS)
