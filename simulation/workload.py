@@ -54,6 +54,7 @@ class Workload:
         self._prices = dict(_PRICE_E8)
         self.sent: Final[dict[str, str]] = {}
         self.poison: Final[list[bytes]] = []
+        self._stops: Final[dict[str, str]] = {}
         self._orders: Final[list[tuple[str, str]]] = []
         for symbol in SYMBOLS:
             self._list(symbol)
@@ -184,13 +185,27 @@ class Workload:
         if not accepted:
             return
         account_id, order_id = self._random.choice(accepted)
+        stops = [each for each in accepted if each[1] in self._stops]
+        if stops and self._random.random() < 0.5:
+            self._move_stop(*self._random.choice(stops))
+            return
         drift = self._random.choice((0, -20, 20)) * 40_000 * E8 // 10_000
         command = accounts.ReplaceOrder(
             account_id=account_id,
             order_id=order_id,
             quantity_e8=self._random.choice((None, 100_000, 400_000, 1_000_000_000)),
             price_e8=self._random.choice((None, _PRICE_E8["BTC-USD"] + drift)),
-            stop_price_e8=self._random.choice((*[None] * 3, self._prices["BTC-USD"] + drift)),
+            stop_price_e8=self._random.choice((*[None] * 9, self._prices["BTC-USD"] + drift)),
+        )
+        self._send("accounts", account_id, command)
+
+    def _move_stop(self, account_id: str, order_id: str) -> None:
+        symbol = self._stops[order_id]
+        tick, price_e8 = _TICK_E8[symbol], self._prices[symbol]
+        drift = self._random.choice((-60, -5, 0, 5, 60)) * price_e8 // 10_000
+        stop_e8 = (price_e8 + drift) // tick * tick
+        command = accounts.ReplaceOrder(
+            account_id=account_id, order_id=order_id, stop_price_e8=stop_e8
         )
         self._send("accounts", account_id, command)
 
@@ -223,6 +238,8 @@ class Workload:
                     event = accounts.EVENTS.decode(kind, record.value or b"")
                     assert isinstance(event, accounts.OrderAccepted)
                     found[event.order.order_id] = event.account_id
+                    if event.order.stop_price_e8 is not None:
+                        self._stops[event.order.order_id] = event.order.symbol
                 elif kind in _ENDS:
                     event = accounts.EVENTS.decode(kind, record.value or b"")
                     assert isinstance(event, ENDS)
