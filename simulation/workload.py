@@ -277,6 +277,10 @@ class Workload:
         accepted = self._seen.orders()
         if not accepted:
             return
+        stops = [each for each in accepted if each[1].stop_price_e8 is not None]
+        if stops and self._random.random() < 0.4:
+            self._move_stop(*self._random.choice(stops))
+            return
         account_id, order = self._random.choice(accepted)
         tick, lot = _TICK_E8[order.symbol], _LOT_E8[order.symbol]
         price_e8 = (order.price_e8 or order.protection_price_e8) // tick * tick
@@ -289,7 +293,17 @@ class Workload:
                 (None, None, halved_e8, order.quantity_e8 * 3, 1_000_000_000)
             ),
             price_e8=self._random.choice((None, price_e8 + drift)),
-            stop_price_e8=self._random.choice((*[None] * 3, self._prices[order.symbol] + drift)),
+            stop_price_e8=self._random.choice((*[None] * 9, self._prices[order.symbol] + drift)),
+        )
+        self._send("accounts", account_id, command)
+
+    def _move_stop(self, account_id: str, order: accounts.Order) -> None:
+        tick, price_e8 = _TICK_E8[order.symbol], self._prices[order.symbol]
+        drift = self._random.choice((-60, -5, 0, 5, 60)) * price_e8 // 10_000
+        command = accounts.ReplaceOrder(
+            account_id=account_id,
+            order_id=order.order_id,
+            stop_price_e8=(price_e8 + drift) // tick * tick,
         )
         self._send("accounts", account_id, command)
 

@@ -84,15 +84,21 @@ def sweep(book: Book, order: SubmitOrder, leaves_e8: int, *, now_ms: int) -> Swe
                 over.append(resting)
                 continue
             if resting.account_id == order.account_id:
-                if order.self_trade_prevention is not SelfTradePrevention.CANCEL_NEWEST:
-                    own.append(resting)
-                if order.self_trade_prevention is SelfTradePrevention.CANCEL_OLDEST:
-                    continue
-                return Sweep(fills, over, own, leaves_e8, Stop.SELF)
+                if not _goes_past(order, resting, own):
+                    return Sweep(fills, over, own, leaves_e8, Stop.SELF)
+                continue
         quantity_e8 = min(leaves_e8, offer.quantity_e8)
         fills.append(offer._replace(quantity_e8=quantity_e8))
         leaves_e8 -= quantity_e8
     return Sweep(fills, over, own, leaves_e8, Stop.EMPTY if leaves_e8 else Stop.FILLED)
+
+
+def _goes_past(order: SubmitOrder, resting: Resting, own: list[Resting]) -> bool:
+    """Whether the order goes on beyond one of its own account's, which may have to make way."""
+    policy = order.self_trade_prevention
+    if policy is not SelfTradePrevention.CANCEL_NEWEST:
+        own.append(resting)
+    return policy is SelfTradePrevention.CANCEL_OLDEST
 
 
 def _begins_beyond(ladder: Ladder, house: Fill | None, rank_max: int) -> bool:
