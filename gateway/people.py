@@ -51,7 +51,7 @@ class People:
         """The caller's row, and whether it shows all that was decided.
 
         Raises:
-            Problem: there is no such user (any more).
+            Problem: there is no such user (any more), or none is projected yet.
         """
         row: UserRow | None = None
 
@@ -62,7 +62,7 @@ class People:
 
         is_fresh = await self._freshness.user(verdict.username_hmac, read)
         if row is None:
-            raise Problem("unknown-user")
+            raise Problem("unknown-user" if is_fresh else "version-not-reached")
         return row, is_fresh
 
     async def profile(self, user: Personal) -> Profile:

@@ -25,6 +25,8 @@ class Settings(BaseSettings):
     """Where keys lie, each in a file; `<state_dir>/secrets` when not set."""
     partitions: int | None = Field(default=None, ge=1, le=64)
     """Partitions of inboxes and journals when topics are created; the registry's when not set."""
+    snapshot_every_records: int = Field(default=20_000, ge=1)
+    """Journal records of a partition after which its worker writes snapshots again."""
     instance: str | None = None
     """A name of this process's place that outlives it: what is restarted under it gets its
     partitions back at once, instead of when the group has missed it for seconds (KIP-345)."""

@@ -93,7 +93,11 @@ class PartitionLife:
     def writer(self, log: Log) -> Writer[Any]:
         """A writer without state, which checks membership before it claims."""
         self._writer = Writer(
-            self._worker.context, self._number, log, commit_hint=self._commit_hint
+            self._worker.context,
+            self._number,
+            log,
+            commit_hint=self._commit_hint,
+            round_every_records=self._worker.settings.snapshot_every_records,
         )
         return self._writer
 

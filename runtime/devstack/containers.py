@@ -12,7 +12,13 @@ from testcontainers.core.container import DockerContainer
 
 from runtime.devstack.errors import CannotStart
 from runtime.devstack.ports import LOOPBACK, free_port
-from runtime.devstack.servers import dynamodb_answers, kafka_answers, wait_until
+from runtime.devstack.servers import (
+    BROKER_HEARTBEAT_MS,
+    BROKER_SESSION_MS,
+    dynamodb_answers,
+    kafka_answers,
+    wait_until,
+)
 
 _KAFKA_IMAGE: Final = "apache/kafka:4.1.1"
 _DYNAMODB_IMAGE: Final = "amazon/dynamodb-local:3.1.0"
@@ -57,6 +63,8 @@ def kafka_environment(port: int) -> dict[str, str]:
         "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
         "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
         "KAFKA_GROUP_MIN_SESSION_TIMEOUT_MS": "1000",
+        "KAFKA_BROKER_SESSION_TIMEOUT_MS": str(BROKER_SESSION_MS),
+        "KAFKA_BROKER_HEARTBEAT_INTERVAL_MS": str(BROKER_HEARTBEAT_MS),
         "KAFKA_HEAP_OPTS": "-Xmx512m",
     }
 

@@ -25,12 +25,15 @@ _SHORT_LIVED: Final = ("-XX:TieredStopAtLevel=1",)
 _FORMAT_S_MAX: Final = 60.0
 _POLL_S: Final = 0.1
 _CLUSTER_ID: Final = "Y25vcC1sb2NhbC1zdGFjaw"
+BROKER_SESSION_MS: Final = 2_000
+"""How long a killed broker counts as alive: so long its successor is refused (9 s by default)."""
+BROKER_HEARTBEAT_MS: Final = 500
 _KAFKA_PROPERTIES: Final = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{host}:{controller_port}
 listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=PLAINTEXT://{host}:{port}
+advertised.listeners=PLAINTEXT://{host}:{advertised_port}
 controller.listener.names=CONTROLLER
 log.dirs={directory}/data
 auto.create.topics.enable=false
@@ -44,6 +47,8 @@ transaction.state.log.num.partitions=2
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms={session_ms}
+broker.heartbeat.interval.ms={heartbeat_ms}
 group.min.session.timeout.ms=1000
 log.cleaner.dedupe.buffer.size=16777216
 log.index.size.max.bytes=1048576
@@ -138,21 +143,26 @@ class JvmServer(ABC):
 
 
 class KafkaServer(JvmServer):
-    """A broker that keeps its log in `directory`."""
+    """A broker that keeps its log in `directory`.
+
+    It tells clients to connect to `advertised_port` when that is not its own: a proxy's.
+    """
 
     name = "kafka"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # where it lives, and where clients find it
         self,
         directory: Path,
         *,
         jars: Path,
         log: Path,
         port: int | None = None,
+        advertised_port: int | None = None,
         short_lived: bool = False,
     ) -> None:
         super().__init__(jars=jars, log=log, port=port, short_lived=short_lived)
         self.directory: Final = directory.absolute()
+        self.advertised_port: Final = advertised_port or self.port
 
     @property
     def bootstrap(self) -> str:
@@ -177,7 +187,13 @@ class KafkaServer(JvmServer):
 
     def _properties(self) -> str:
         return _KAFKA_PROPERTIES.format(
-            host=LOOPBACK, port=self.port, controller_port=free_port(), directory=self.directory
+            host=LOOPBACK,
+            port=self.port,
+            advertised_port=self.advertised_port,
+            controller_port=free_port(),
+            directory=self.directory,
+            session_ms=BROKER_SESSION_MS,
+            heartbeat_ms=BROKER_HEARTBEAT_MS,
         )
 
     def _format(self, properties: Path) -> None:

@@ -116,6 +116,12 @@ class Writer(Generic[S]):
                     self.dropped_snapshots = problem
                     _LOG.error("%s: snapshots dropped: %s", partition.journal, problem)
                 else:
+                    _LOG.info(
+                        "%s: restored from snapshots at %d, replayed to %d",
+                        partition.journal,
+                        pointer.checkpoint.offset,
+                        partition.next_offset,
+                    )
                     return partition
             partition = Partition(self._context, self._number, partitions_of)
             partition.resend_from = pointer.checkpoint.offset

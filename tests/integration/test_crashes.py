@@ -1,6 +1,7 @@
-"""Processes are killed and paused under load; what is left is judged from topics and tables alone.
+"""Processes are killed, paused and cut off under load; topics and tables alone tell what is left.
 
-CNOP_CRASH_ROUNDS is how often each kind of process is killed.
+CNOP_CRASH_ROUNDS is how often each process is killed, paused and cut off; the broker is killed ten
+times as often.
 """
 
 import asyncio
@@ -8,75 +9,56 @@ import json
 import logging
 import os
 import signal
-import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
+from itertools import cycle
 from pathlib import Path
 from random import Random
 
 import pytest
 from crowd import Crowd
+from home import Home
 from traders import Gateways, until
-from verdict import Journals, check_audit, judge
+from verdict import Journals, check_audit, judge, overtaken
+from wire import Cut
 
 from runtime.devstack.background import Stack
 from runtime.devstack.children import Child
-from runtime.devstack.config import StackConfig
-from runtime.devstack.ports import free_port
-from runtime.devstack.processes import METRICS_PORTS
 from schemas.envelope import CE_TYPE
 from schemas.journal import Checkpoint, GenerationStarted, WriterClaimed
 from schemas.markets import TradeExecuted
 from simulation.laws import Told
 
 ROUNDS = int(os.environ.get("CNOP_CRASH_ROUNDS", "2"))
-KILLED = (
-    *("identity", "accounts", "markets", "auth", "auditor", "read-models", "feed", "clock"),
-    "gateway-1",
+DECIDING = ("identity", "accounts", "markets")
+DISTURBED = (
+    *DECIDING,
+    *("auth", "auditor", "read-models", "feed", "clock", "gateway-1", "gateway-2"),
 )
-LANES = 3
-"""How many processes may be down at once."""
+LANES = 4
+"""How many processes may be hit at once."""
+BROKER_KILLS_EACH = 10
+SHORT_S = (0.5, 3.0)
+LONGER_THAN_AN_ANSWER_S = 7.0
+"""Writers wait 5 s for an acknowledgement."""
 LONGER_THAN_A_SESSION_S = 12.0
 FILLED_MIN = 300
 _LOG = logging.getLogger(__name__)
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
-class Home:
-    """A system with servers and a state directory of its own, that can be stopped and started."""
-
-    def __init__(self, config: StackConfig) -> None:
-        self.config = config
-        self.stack = Stack.start(config, leashed=True)
-
-    def restart(self) -> float:
-        """Stop it gracefully and start it again on its data; how long starting took, in s."""
-        assert self.stack.stop()
-        since_s = time.monotonic()
-        self.stack = Stack.start(self.config, leashed=True)
-        return time.monotonic() - since_s
-
-
 @pytest.fixture(scope="module")
 def home(jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    config = StackConfig(
-        state_dir=tmp_path_factory.mktemp("home"),
-        kafka_bootstrap=None,
-        dynamodb_endpoint=None,
-        kafka_port=free_port(),
-        dynamodb_port=free_port(),
-        gateway_ports=(free_port(), free_port()),
-        metrics_base=free_port(consecutive=METRICS_PORTS),
-    )
     with pytest.MonkeyPatch.context() as environment:
         for each in ("CNOP_KAFKA_BOOTSTRAP", "CNOP_DYNAMODB_ENDPOINT"):
             environment.delenv(each, raising=False)
         environment.setenv("CNOP_JARS_DIR", str(jars))
-        made = Home(config)
+        made = Home(tmp_path_factory.mktemp("home"), jars).start()
         yield made
-        made.stack.stop()
+        made.stop()
 
 
 @asynccontextmanager
@@ -119,83 +101,97 @@ def _audit(port: int) -> dict[str, dict[str, int]]:
         return json.load(answer)
 
 
-async def kill(stack: Stack, name: str, crowd: Crowd) -> None:
-    """Kill -9, and wait until the process works again and traders get on."""
+async def disturb(home: Home, crowd: Crowd, random: Random) -> None:
+    """Kill, pause and cut off every process, several at once, in an order of the seed."""
+    ways = cycle(Cut)
+
+    def faults(name: str) -> list[Callable[[], Awaitable[None]]]:
+        return [
+            partial(home.kill, name, crowd),
+            partial(home.pause, name, random.uniform(*SHORT_S), crowd),
+            partial(home.cut, name, next(ways), random.uniform(*SHORT_S), crowd),
+        ]
+
+    async def lane(names: Sequence[str]) -> None:
+        due = [fault for each in names for _ in range(ROUNDS) for fault in faults(each)]
+        due += [
+            partial(home.cut, each, Cut.SILENT, LONGER_THAN_AN_ANSWER_S, crowd)
+            for each in names
+            if each in DECIDING
+        ]
+        for fault in random.sample(due, len(due)):
+            await fault()
+
+    await asyncio.gather(*(lane(DISTURBED[n::LANES]) for n in range(LANES)))
+
+
+async def wake_zombies(home: Home, crowd: Crowd) -> None:
+    """Pause the deciding workers until others took over, and see that they do no harm (W5, R1)."""
+    since_ms = time.time() * 1_000
+    pauses = [home.pause(each, LONGER_THAN_A_SESSION_S, crowd) for each in DECIDING]
+    until_ms = since_ms + LONGER_THAN_A_SESSION_S * 1_000
+    await asyncio.gather(*pauses)
+    async with Journals.opened(home.stack.settings) as journals:
+        await journals.follow()
+    for context in DECIDING:
+        taken, void = overtaken(journals, context, since_ms, until_ms)
+        _LOG.info("%s: %d partitions taken over, %d void records since", context, taken, void)
+        assert taken, f"nobody took over from {context}"
+
+
+async def hand_over(seconds: Sequence[Child], crowd: Crowd) -> None:
+    """Tell the second workers to end: the first ones get their partitions at once."""
     since_s = time.monotonic()
-    old = stack.kill(name)
-    await asyncio.to_thread(stack.wait_restarted, name, old, 90)
-    ready_s = time.monotonic() - since_s
-    await crowd.progress(5)
-    waited_s = crowd.longest_wait_s(since_s, since_s + ready_s)
-    _LOG.info("%s: ready after %.1f s, a trader waited %.1f s", name, ready_s, waited_s)
+    await asyncio.gather(*(asyncio.to_thread(each.stop) for each in seconds))
+    await crowd.progress(100)
+    waited_s = crowd.longest_wait_s(since_s, since_s + 1)
+    _LOG.info("workers that were told to end: a trader waited %.1f s", waited_s)
 
 
-async def kill_in_turn(stack: Stack, crowd: Crowd, names: Sequence[str]) -> None:
-    async def lane(mine: Sequence[str]) -> None:
-        for each in mine:
-            await kill(stack, each, crowd)
-
-    await asyncio.gather(*(lane(names[n::LANES]) for n in range(LANES)))
-
-
-async def pause(stack: Stack, name: str, duration_s: float) -> None:
-    """Stop a process where it stands; it wakes as a zombie when others went on meanwhile."""
-    pid = stack.signal(name, signal.SIGSTOP)
-    await asyncio.sleep(duration_s)
-    os.killpg(pid, signal.SIGCONT)
+async def restart(home: Home) -> None:
+    """Stop everything gracefully: what starts again goes on from snapshots."""
+    _LOG.info("started again in %.1f s", await home.restart())
+    async with Journals.opened(home.stack.settings) as journals:
+        await journals.follow()
+        _check_snapshots(journals)
 
 
-def another(stack: Stack, worker: str, log: Path) -> Child:
-    """One more process of this kind, which the supervisor does not know."""
-    command = [sys.executable, "-m", "runtime.cli", "worker", worker]
-    return Child(command, log=log, env=os.environ | stack.environment, leashed=True)
-
-
-async def test_nothing_is_lost_or_doubled_whatever_is_killed_or_paused(
-    home: Home, tmp_path: Path
-) -> None:
-    stack, random = home.stack, Random(1)
-
-    async def disturb(crowd: Crowd) -> None:
-        second = another(stack, "accounts", tmp_path / "accounts-2.log")
-        await crowd.progress(30)
-        for _ in range(ROUNDS):
-            await kill_in_turn(stack, crowd, random.sample(KILLED, len(KILLED)))
-        await asyncio.gather(
-            pause(stack, "accounts", LONGER_THAN_A_SESSION_S),
-            pause(stack, "markets", LONGER_THAN_A_SESSION_S),
-        )
-        await crowd.progress(100)
-        since_s = time.monotonic()
-        await asyncio.to_thread(second.stop)
-        await crowd.progress(100)
-        waited_s = crowd.longest_wait_s(since_s, since_s + 1)
-        _LOG.info("a worker that was told to end: a trader waited %.1f s", waited_s)
-        await pause(stack, "kafka", 7)
-        await crowd.progress(30)
-        await kill(stack, "kafka", crowd)
+async def test_nothing_is_lost_or_doubled_whatever_is_killed_paused_or_cut_off(home: Home) -> None:
+    async def session() -> None:
+        seconds = [home.another(each) for each in DECIDING]
+        await crowd.progress(50)
+        await disturb(home, crowd, Random(1))
+        await wake_zombies(home, crowd)
+        await hand_over(seconds, crowd)
+        await home.pause_broker(LONGER_THAN_AN_ANSWER_S, crowd)
+        for _ in range(ROUNDS * BROKER_KILLS_EACH):
+            await home.kill_broker(crowd)
         while crowd.filled < FILLED_MIN:
             await crowd.progress(20)
 
-    async with crowd_at(stack) as crowd:
-        await crowd.trade_while(disturb(crowd))
-        told = await verdict(stack, crowd)
+    async with crowd_at(home.stack) as crowd:
+        await crowd.trade_while(session())
+        _check_faults(home)
+        await restart(home)
+        await crowd.trade_while(crowd.progress(100))
+        told = await verdict(home.stack, crowd)
     _report(crowd, told)
     assert crowd.filled >= FILLED_MIN
+    assert told.void, "no writer was ever fenced"
+    for name in DECIDING:
+        assert "snapshots dropped" not in home.log(name)
 
 
-async def test_a_restarted_system_goes_on_from_its_snapshots(home: Home) -> None:
-    async with crowd_at(home.stack, seed=100) as crowd:
-        await crowd.trade_while(crowd.progress(150))
-        took_s = home.restart()  # in this thread: what it starts dies with the one that started it
-        _LOG.info("started again in %.1f s", took_s)
-        async with Journals.opened(home.stack.settings) as journals:
-            await journals.follow()
-            _check_snapshots(journals)
-        await crowd.trade_while(crowd.progress(100))
-        await verdict(home.stack, crowd, complete=False)
-    for name in ("accounts", "identity", "markets"):
-        assert "snapshots dropped" not in home.config.files.log(name).read_text()
+def _check_faults(home: Home) -> None:
+    """What should have happened did: each fault to each process, and restores by the killed."""
+    _LOG.info("%s; %d bytes held back", dict(home.faults), home.wire.held_bytes)
+    for kind in ("kill", "pause", "cut"):
+        for name in DISTURBED:
+            assert home.faults[kind, name] >= ROUNDS, f"{kind} of {name}"
+    assert home.faults["broker kill", "kafka"] == ROUNDS * BROKER_KILLS_EACH
+    assert home.wire.held_bytes, "no byte was on its way when a wire was cut"
+    for name in DECIDING:
+        assert home.log(name).count("restored from snapshots") >= ROUNDS, name
 
 
 def _check_snapshots(journals: Journals) -> None:
@@ -215,7 +211,9 @@ async def test_any_number_of_partitions_survives_kills(
 
     async def disturb(crowd: Crowd) -> None:
         await crowd.progress(60)
-        await asyncio.gather(*(kill(stack, each, crowd) for each in ("accounts", "markets")))
+        killed = {each: stack.kill(each) for each in ("accounts", "markets")}
+        for name, pid in killed.items():
+            await asyncio.to_thread(stack.wait_restarted, name, pid)
         await crowd.progress(60)
 
     async with crowd_at(stack) as crowd:

@@ -151,6 +151,22 @@ class Journals:
         return waiting
 
 
+def overtaken(
+    journals: Journals, context: str, since_ms: float, until_ms: float
+) -> tuple[int, int]:
+    """How many partitions were claimed in that time, and how many void records came after it."""
+    taken = void = 0
+    for (journal, _), records in journals.records.items():
+        if journal != journal_of(context):
+            continue
+        valid = {each.offset for each in valid_records(records)}
+        claims = {each.offset for each in records if _kind(each) == WriterClaimed.TYPE}
+        taken += any(since_ms < records[each].timestamp_ms < until_ms for each in claims)
+        late = {each.offset for each in records if each.timestamp_ms >= until_ms}
+        void += len(late - claims - valid)
+    return taken, void
+
+
 async def drained(journals: Journals, *, limit_s: float = 60.0) -> None:
     """Wait until every inbox record is decided and every fact applied.
 

@@ -156,6 +156,16 @@ async def test_nothing_is_merged_onto_a_profile_known_to_be_old(ann: Ann) -> Non
     assert ann.desk.published == []
 
 
+async def test_a_user_who_is_not_projected_yet_is_not_unknown(ann: Ann) -> None:
+    ann.desk.table.rows("users").clear()
+    ann.shown.is_fresh = False
+    behind = await ann.put()
+    assert (behind.status_code, behind.json()["code"]) == (503, "version-not-reached")
+    ann.shown.is_fresh = True
+    there = await ann.put()
+    assert (there.status_code, there.json()["code"]) == (404, "unknown-user")
+
+
 async def test_a_read_is_not_fresh_while_nobody_knows_the_journals_end() -> None:
     async def no_partitions(_: str) -> int:
         raise Unavailable("no broker")
