@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 Client = Any
 """An aiokafka producer or consumer: its methods are typed in part only."""
 STOP_S: Final = 5.0
-_SEND: Final[Any] = AIOKafkaConnection.send
+_SEND: Any = AIOKafkaConnection.send  # pyright: ignore[reportUnknownVariableType]
 
 
 async def stopped(client: Client) -> None:
