@@ -1,7 +1,7 @@
 """The reference's accounts: dictionaries that change in place, one event for each message."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from schemas.accounts import (
     CASH,
@@ -52,7 +52,6 @@ from schemas.accounts import (
     WithdrawFunds,
 )
 from schemas.codec import Message
-from schemas.fees import FeeTier
 from schemas.markets import CancelRestingOrder, ReplaceRestingOrder, SubmitOrder
 from schemas.money import E8, PPM
 from simulation.reference import rules
@@ -68,6 +67,9 @@ from simulation.reference.owner import (
     realize,
 )
 from simulation.reference.rules import Terms
+
+if TYPE_CHECKING:
+    from schemas.fees import Tiers
 
 _FINAL_MAX: Final = 100
 _CANCELS_MAX: Final = 100
@@ -89,7 +91,7 @@ class Accounts:
         self.owners: Final[dict[str, Owner]] = {}
         self.terms: Final[dict[str, MarketTerms]] = {}
         self.collars: Final[dict[str, tuple[PriceCollar, int]]] = {}
-        self.tiers: tuple[FeeTier, ...] = ()
+        self.tiers: Tiers = ()
         self.sent: list[tuple[str, str | None, Message]] = []
         self._takes: Final[Mapping[type, Callable[[Any, Moment], Message]]] = {
             DepositFunds: self._move_cash,

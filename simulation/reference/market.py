@@ -73,6 +73,7 @@ from simulation.reference.book import (
     who_of,
 )
 from simulation.reference.moment import Moment
+from simulation.reference.rules import first
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -207,18 +208,17 @@ class Markets:
         if found.is_over(at.time_ms):
             self._expire(book, found)
             return self._refuse_replace(asked, Reason.ORDER_FINAL)
-        if not book.is_open:
-            return self._refuse_replace(asked, Reason.MARKET_HALTED)
+        moves = asked.stop_price_e8 is not None
         is_waiting = asked.order_id in book.stops and not found.is_triggered
-        if asked.stop_price_e8 is not None and not is_waiting:
-            return self._refuse_replace(asked, Reason.STOP_TRIGGERED)
-        if asked.quantity_e8 <= found.traded:
-            return self._refuse_replace(asked, Reason.QUANTITY_FILLED)
-        if (asked.price_e8 is None) != (found.order.price_e8 is None):
-            return self._refuse_replace(asked, Reason.INVALID_PRICE)
-        if asked.stop_price_e8 is not None:
-            return self._move(book, asked, found)
-        return self._change(book, asked, found, at)
+        why = first(
+            (not book.is_open, Reason.MARKET_HALTED),
+            (moves and not is_waiting, Reason.STOP_TRIGGERED),
+            (asked.quantity_e8 <= found.traded, Reason.QUANTITY_FILLED),
+            ((asked.price_e8 is None) != (found.order.price_e8 is None), Reason.INVALID_PRICE),
+        )
+        if why is not None:
+            return self._refuse_replace(asked, why)
+        return self._move(book, asked, found) if moves else self._change(book, asked, found, at)
 
     def _move(self, book: Book, asked: ReplaceRestingOrder, stop: Open) -> None:
         """Another stop price is another place, the last one there, or the stop's own trigger."""
@@ -398,7 +398,7 @@ class Markets:
             more = TriggerStops(symbol=book.symbol, low_e8=low, high_e8=high, until_number=until)
         self._say_triggered(book, now, low, high, more)
 
-    def _say_triggered(  # noqa: PLR0913, PLR0917  # the fields of a trigger
+    def _say_triggered(
         self, book: Book, now: list[Open], low: int, high: int, more: TriggerStops | None = None
     ) -> None:
         for each in now:

@@ -16,7 +16,7 @@ from schemas.accounts import (
     Side,
     TimeInForce,
 )
-from schemas.fees import FeeTier
+from schemas.fees import Tiers
 from schemas.money import PPM
 from simulation.reference import rules
 from simulation.reference.moment import Moment
@@ -63,9 +63,7 @@ class Owner:
         """What it traded since the beginning of a day."""
         return sum(notional for day, notional in self.traded if day >= first_day)
 
-    def rates(
-        self, tiers: tuple[FeeTier, ...], terms: MarketTerms, at: Moment
-    ) -> tuple[int, int]:
+    def rates(self, tiers: Tiers, terms: MarketTerms, at: Moment) -> tuple[int, int]:
         """What a maker and a taker pay, the market's part included, in parts per million."""
         volume = self.volume(day_of(at) - (_VOLUME_DAYS - 1))
         reached = [each for each in tiers if each.volume_e8 <= volume]
