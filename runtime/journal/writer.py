@@ -129,11 +129,14 @@ class Writer(Generic[S]):
         return partition
 
     async def _read_snapshots(self) -> Loaded:
+        """Read to an end that stayed: compaction deletes what is outdated by records after it."""
         loaded = Loaded()
-        start = await self._log.start_offset(self._snapshots)
-        end = await self._log.end_offset(self._snapshots)
-        async for record in self._records(self._snapshots, start, end):
-            loaded.add(record)
+        offset = await self._log.start_offset(self._snapshots)
+        while offset < (end := await self._log.end_offset(self._snapshots)):
+            async for record in self._records(self._snapshots, offset, end):
+                loaded.add(record)
+                offset = record.offset + 1
+            offset = max(offset, end)
         return loaded
 
     async def _replay(self, partition: Partition[S]) -> None:

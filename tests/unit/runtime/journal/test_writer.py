@@ -1,6 +1,6 @@
 """Single rules of the protocol where a whole simulated history would not show them."""
 
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from random import Random
 from typing import Any
 
@@ -388,6 +388,41 @@ def test_a_restart_reads_snapshots_instead_of_history(bench: Bench) -> None:  # 
     again = bench.started()
     account = again.partition.state.accounts["a" * 32]
     assert account.holdings["USD"].free_e8 == 25 * E8
+
+
+class Overtaken(MemoryLog):
+    """While it looks where the snapshots end, a newer epoch's records replace what is there."""
+
+    hook: Any = None
+
+    async def end_offset(self, place: Place) -> int:
+        end = await super().end_offset(place)
+        if place == SNAPSHOTS and self.hook is not None:
+            hook, self.hook = self.hook, None
+            hook()
+        return end
+
+    async def read(self, place: Place, offset: int, *, wait_ms: int = 0) -> Sequence[Record]:
+        return (await super().read(place, offset, wait_ms=wait_ms))[:1]
+
+
+def test_snapshots_that_are_replaced_while_they_are_read_are_found(bench: Bench) -> None:  # S4
+    writer = bench.started(round_every_records=1)
+    bench.send(DEPOSIT)
+    bench.run(writer.step(wait_ms=0))
+    (stored,) = (each for each in bench.broker.records(SNAPSHOTS) if each.key == b"a" * 32 + b"@1")
+
+    def replaced() -> None:
+        newer = NewRecord(stored.value, [*stored.headers], b"a" * 32 + b"@2")
+        bench.broker.append(SNAPSHOTS, [newer, NewRecord(None, [], stored.key)])
+        bench.broker.compact(SNAPSHOTS)
+
+    again = bench.writer()
+    again._log = Overtaken(bench.broker, bench.process)
+    again._log.hook = replaced
+    bench.run(again.start())
+    assert again.dropped_snapshots is None
+    assert again.partition.state.accounts["a" * 32].holdings["USD"].free_e8 == 5 * E8
 
 
 def test_writers_that_do_not_live_long_leave_snapshots_too(bench: Bench) -> None:  # S2
