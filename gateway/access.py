@@ -100,3 +100,15 @@ def _tell_refusal(request: Request, caller: Verdict, call: str) -> None:
             detail=caller.role,
         )
     )
+
+
+def table() -> str:
+    """Routes and who may call them, as a table in Markdown."""
+    rows = [f"| `{method} {path}` | {_said(who)} |" for (method, path), who in ACCESS.items()]
+    return "\n".join(["| route | who |", "|---|---|", *rows])
+
+
+def _said(allowed: Allowed) -> str:
+    if allowed is None:
+        return "anyone"
+    return "anyone signed in" if allowed == SIGNED_IN else ", ".join(sorted(allowed))

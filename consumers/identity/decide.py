@@ -405,15 +405,15 @@ def _operate(person: Person, command: ChangeRole | LockUser | UnlockUser, cause:
     user = person.user
     if user is None:
         return (_refused(command, Reason.UNKNOWN_USER),)
-    live = _live(person, cause.time_ms)
+    sessions = tuple(person.sessions)  # by whose clock one expired does not matter here
     match command:
         case ChangeRole(role=role):
             changed = RoleChanged(user=_with(user, role=role, now_ms=cause.time_ms))
-            ended = live if role != user.role else []
+            ended = sessions if role != user.role else ()
             return (changed, *_ended(user, ended, SessionEnd.ROLE_CHANGED))
         case LockUser():
             locked = UserLocked(user=_with(user, locked=True, now_ms=cause.time_ms))
-            return (locked, *_ended(user, live, SessionEnd.USER_LOCKED))
+            return (locked, *_ended(user, sessions, SessionEnd.USER_LOCKED))
         case UnlockUser():
             return (UserUnlocked(user=_with(user, locked=False, now_ms=cause.time_ms)),)
 

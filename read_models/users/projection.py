@@ -48,7 +48,7 @@ def _row(user: User, version: int) -> Row:
         "email_hmac": user.email_hmac,
         "profile": _stored(user.profile),
         "marketing_emails_consent": user.marketing_emails_consent,
-        "role": user.role,
+        "role": user.role.value,
         "created_at_ms": user.created_at_ms,
         "updated_at_ms": user.updated_at_ms,
         "version": version,

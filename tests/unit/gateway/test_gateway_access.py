@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.access import ACCESS
+from gateway.access import ACCESS, table
 from gateway.app import ROUTES, _Handled, app
 from gateway.auth import Auth
 from gateway.sessions import Sessions
@@ -110,6 +111,10 @@ async def answered(client: httpx.AsyncClient, method: str, path: str, who: str) 
 def test_every_route_is_in_the_table_and_nothing_else() -> None:
     assert set(CALLS) == set(ACCESS)
     assert len(CALLS) > 30
+
+
+def test_the_page_has_the_table() -> None:
+    assert table() in (Path(__file__).parents[3] / "docs" / "roles.md").read_text()
 
 
 @pytest.mark.parametrize(("method", "path"), CALLS, ids=" ".join)
