@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -75,7 +75,7 @@ class Operator:
 
 
 @asynccontextmanager
-async def operator(settings: Settings, context: str) -> AsyncIterator[Operator]:
+async def operator(settings: Settings, context: str) -> AsyncGenerator[Operator]:
     """Connect to Kafka for a while.
 
     Raises:
