@@ -156,6 +156,7 @@ async def restart(home: Home) -> None:
         _check_snapshots(journals)
 
 
+@pytest.mark.timeout(1_200)
 async def test_nothing_is_lost_or_doubled_whatever_is_killed_paused_or_cut_off(home: Home) -> None:
     async def session() -> None:
         seconds = [home.another(each) for each in DECIDING]
@@ -177,7 +178,7 @@ async def test_nothing_is_lost_or_doubled_whatever_is_killed_paused_or_cut_off(h
         told = await verdict(home.stack, crowd)
     _report(crowd, told)
     assert crowd.filled >= FILLED_MIN
-    assert told.void, "no writer was ever fenced"
+    assert told.claims > len(DECIDING) * ROUNDS, "no writer was ever overtaken"
     for name in DECIDING:
         assert "snapshots dropped" not in home.log(name)
 
