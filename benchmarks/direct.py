@@ -50,6 +50,7 @@ class Direct:
             command_id=command_id,
             expires_at_ms=self._publisher.clock.now_ms() + _EXPIRY_MS,
             user_id=account_id,
+            user_role="trader",
             reply_to=ReplyRoute(_REPLIES, command_id),
         )
         async with asyncio.timeout(_PATIENCE_S):
@@ -107,7 +108,7 @@ def _order(account_id: str, side: Side) -> PlaceOrder:
 
 @asynccontextmanager
 async def _connected(settings: Settings) -> AsyncGenerator[Direct]:
-    publisher = CommandPublisher(settings, producer="bench")
+    publisher = CommandPublisher(settings, producer="gateway")
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap, group_id=None, auto_offset_reset="none"
     )

@@ -23,10 +23,12 @@ from gateway import (
     identity,
     insights,
     markets,
+    ops,
     orders,
     portfolio,
     statement,
 )
+from gateway.access import ACCESS, admit
 from gateway.edge import Edge
 from gateway.services import running_services
 from runtime.settings import settings
@@ -35,21 +37,26 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class _Handled:
-    """A handler as an ASGI application; what it raises, the edge answers.
+    """A handler as an ASGI application for those who may call it; what it raises, the edge answers.
 
     Around a plain function Starlette would put a handler of exceptions, for each request anew.
     """
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, method: str, path: str) -> None:
         self._handler: Final = handler
+        self._call: Final = f"{method} {path}"
+        self._allowed: Final = ACCESS[method, path]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self._handler(Request(scope, receive, send))
+        request = Request(scope, receive, send)
+        if self._allowed is not None:
+            await admit(request, self._allowed, self._call)
+        response = await self._handler(request)
         await response(scope, receive, send)
 
 
 def _route(path: str, handler: Handler, method: str = "GET") -> Route:
-    return Route(path, _Handled(handler), methods=[method])
+    return Route(path, _Handled(handler, method, path), methods=[method])
 
 
 ROUTES = (
@@ -86,6 +93,11 @@ ROUTES = (
     _route("/api/v1/auth/logout", identity.logout, "POST"),
     _route("/api/v1/auth/profile", identity.read_profile),
     _route("/api/v1/auth/profile", identity.update_profile, "PUT"),
+    _route("/api/v1/ops/markets/{symbol}/halt", ops.halt_market, "POST"),
+    _route("/api/v1/ops/markets/{symbol}/resume", ops.resume_market, "POST"),
+    _route("/api/v1/ops/users/{username}/lock", ops.lock_user, "POST"),
+    _route("/api/v1/ops/users/{username}/unlock", ops.unlock_user, "POST"),
+    _route("/api/v1/ops/users/{username}/role", ops.change_role, "POST"),
     _route("/api/v1/time", clock.read_time),
     _route("/health", health.health),
     _route("/health/live", health.live),

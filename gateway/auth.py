@@ -6,12 +6,14 @@ from typing import Final
 
 from starlette.requests import Request
 
+from gateway.callers import caller_of, set_caller
 from gateway.deciding import Deciding
 from gateway.edge import request_id_of
 from gateway.outcomes import auth_refusal
 from gateway.problems import Problem
 from gateway.questions import Questions
 from gateway.sessions import Sessions
+from runtime import metrics
 from runtime.errors import Unavailable
 from runtime.security.sealed import OpeningKey, SealingKey
 from schemas.auth import (
@@ -42,12 +44,24 @@ class Auth:
         self.sessions: Final = sessions
 
     async def caller(self, request: Request) -> Verdict:
-        """Who sent this request.
+        """Who sent this request; asked once for each.
 
         Raises:
             Problem: no token, or one that is not good (401).
             Unavailable: auth does not answer; nobody is let in.
         """
+        known = caller_of(request)
+        if known is not None:
+            return known
+        try:
+            verdict = await self._verdict(request)
+        except Problem:
+            metrics.UNAUTHORISED.labels("token").inc()
+            raise
+        set_caller(request, verdict)
+        return verdict
+
+    async def _verdict(self, request: Request) -> Verdict:
         token = _bearer(request)
         hashed = hashlib.blake2b(token.encode(), digest_size=32).digest()
         known = self.sessions.get(hashed)

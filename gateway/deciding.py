@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from starlette.requests import Request
 
+from gateway.callers import caller_of
 from gateway.edge import request_id_of
 from gateway.ids import CommandIds, idempotency_key
 from gateway.problems import Problem, unavailable
@@ -18,6 +19,7 @@ from read_models.commands.queries import Outcome
 from runtime.errors import Unavailable
 from runtime.security.pseudonyms import Pseudonyms
 from runtime.table import Readable
+from schemas.auth import Verdict
 from schemas.codec import Message, encode
 from schemas.envelope import ReplyRoute
 from schemas.journal import CommandDuplicate
@@ -127,15 +129,17 @@ class Deciding:
         finally:
             self._flights.pop(command_id, None)
 
-    async def ask(
+    async def ask(  # noqa: PLR0913  # one keyword per header
         self,
         topic: str,
         message: Message,
         *,
         deadline_ms: int,
         correlation_id: str | None = None,
+        key: str | None = None,
+        caller: Verdict | None = None,
     ) -> Reply:
-        """A question that changes nothing if it is never answered.
+        """A question that changes nothing if it is never answered, or a wish that may be repeated.
 
         Raises:
             Unavailable: no answer within the deadline.
@@ -146,10 +150,12 @@ class Deciding:
             async with asyncio.timeout(deadline_ms / 1000):
                 await self._publisher.publish(
                     topic,
-                    None,
+                    key,
                     message,
                     command_id=command_id,
                     expires_at_ms=self._publisher.clock.now_ms() + deadline_ms,
+                    user_id=None if caller is None else caller.user_id,
+                    user_role=None if caller is None else caller.role,
                     reply_to=ReplyRoute(self._replies.partition, command_id),
                     correlation_id=correlation_id,
                 )
@@ -237,7 +243,7 @@ class Deciding:
         fingerprint: str | None,
         deadline_ms: int,
     ) -> Acknowledgement:
-        now_ms = self._publisher.clock.now_ms()
+        now_ms, caller = self._publisher.clock.now_ms(), caller_of(request)
         return await self._publisher.publish(
             order.topic,
             order.key,
@@ -246,6 +252,7 @@ class Deciding:
             expires_at_ms=now_ms + deadline_ms,
             retain_until_ms=None if fingerprint is None else now_ms + RETAIN_MS,
             user_id=order.owner or None,
+            user_role=None if caller is None else caller.role,
             fingerprint=fingerprint,
             reply_to=ReplyRoute(self._replies.partition, command_id),
             correlation_id=request_id_of(request),

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from gateway.access import ACCESS, SIGNED_IN
 from gateway.answers import answer
 from gateway.forms import (
     AmountForm,
@@ -17,6 +18,7 @@ from gateway.forms import (
     ProfileForm,
     RegisterForm,
     ReplaceForm,
+    RoleForm,
 )
 from gateway.shapes import SHAPES, content_of
 
@@ -58,6 +60,11 @@ _ASSET_IN_PATH: Final = ("asset_id", "path", _ASSET)
 _INTERVAL: Final = {"type": "string", "enum": ["1m", "5m", "1h", "1d"], "default": "1m"}
 _SOURCE: Final = {"type": "string", "enum": ["trades", "feed"], "default": "trades"}
 _SYMBOL_IN_PATH: Final = ("symbol", "path", _SYMBOL)
+_USERNAME_IN_PATH: Final = (
+    "username",
+    "path",
+    {"type": "string", "pattern": "^[A-Za-z0-9_]{6,30}$"},
+)
 _CURSOR: Final = ("cursor", "query", {"type": "string", "pattern": "^[0-9]{1,18}$"})
 _LIMIT: Final = ("limit", "query", _whole(1, 100, 50))
 _OFFSET: Final = ("offset", "query", _whole(0, 100_000, 0))
@@ -296,6 +303,46 @@ CALLS: Final = (
         parameters=(("command_id", "path", _TEXT),),
         refusals=(404,),
     ),
+    Call(
+        "post",
+        "/api/v1/ops/markets/{symbol}/halt",
+        "Stop matching in a market; cancels still work",
+        parameters=(_SYMBOL_IN_PATH,),
+        refusals=(404,),
+    ),
+    Call(
+        "post",
+        "/api/v1/ops/markets/{symbol}/resume",
+        "Match again in a market",
+        parameters=(_SYMBOL_IN_PATH,),
+        refusals=(404,),
+    ),
+    Call(
+        "post",
+        "/api/v1/ops/users/{username}/lock",
+        "Let nobody sign in as a user, and end all sessions",
+        parameters=(_USERNAME_IN_PATH,),
+        is_command=True,
+        refusals=(404,),
+    ),
+    Call(
+        "post",
+        "/api/v1/ops/users/{username}/unlock",
+        "Let a user sign in again",
+        parameters=(_USERNAME_IN_PATH,),
+        is_command=True,
+        refusals=(404,),
+    ),
+    Call(
+        "post",
+        "/api/v1/ops/users/{username}/role",
+        "Give a user another role, and end all sessions",
+        200,
+        RoleForm,
+        parameters=(_USERNAME_IN_PATH,),
+        is_command=True,
+        refusals=(404,),
+    ),
     Call("get", "/api/v1/time", "Read the clock that counts", is_open=True),
     Call("get", "/health", "Say how the gateway is", is_open=True),
     Call("get", "/health/live", "Say that the gateway lives", is_open=True),
@@ -356,6 +403,8 @@ def _operation(call: Call) -> dict[str, Any]:
         "responses": _responses(call),
         "security": [] if call.is_open else [{"token": []}],
     }
+    if roles := _roles(call):
+        operation["x-roles"] = roles
     if call.body is not None:
         schema = {"$ref": f"#/components/schemas/{call.body.__name__}"}
         operation["requestBody"] = {
@@ -363,6 +412,12 @@ def _operation(call: Call) -> dict[str, Any]:
             "content": {"application/json": {"schema": schema}},
         }
     return operation
+
+
+def _roles(call: Call) -> list[str]:
+    """The only roles that may call it; empty where every caller may."""
+    allowed = ACCESS[call.method.upper(), call.path]
+    return [] if allowed in (None, SIGNED_IN) else sorted(allowed or ())
 
 
 _BRACES: Final = str.maketrans("", "", "{}")
@@ -374,6 +429,8 @@ def _responses(call: Call) -> dict[str, Any]:
         refusals |= {400, 413, 415}
     if not call.is_open:
         refusals.add(401)
+    if _roles(call):
+        refusals.add(403)
     if call.is_command:
         refusals.add(409)
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -396,7 +453,7 @@ def _page() -> str:
         f"<tr><td><code>{call.method.upper()}</code></td>"
         f"<td><code>{html.escape(call.path)}</code></td>"
         f"<td>{html.escape(call.summary)}</td>"
-        f"<td>{'' if call.is_open else 'token'}</td></tr>"
+        f"<td>{'' if call.is_open else ', '.join(_roles(call)) or 'token'}</td></tr>"
         for call in CALLS
     )
     return (

@@ -275,5 +275,11 @@ class ReplaceForm(Form):
         return self
 
 
+class RoleForm(Form):
+    """POST /ops/users/{username}/role."""
+
+    role: Literal["trader", "analyst", "operator"]
+
+
 class NoForm(Form):
     """A body of which nothing is used."""

@@ -35,7 +35,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "sign-in-blocked": Kind(
         403, "Sign-in blocked", "Too many wrong attempts; try again in a few minutes."
     ),
-    "forbidden": Kind(403, "Not allowed", "Your role does not allow this."),
+    "user-locked": Kind(403, "User locked", "An operator locked this user."),
+    "role-not-allowed": Kind(403, "Role not allowed", "Your role does not allow this."),
     # identity
     "username-taken": Kind(409, "Username taken", "This username belongs to somebody already."),
     "email-taken": Kind(409, "Email taken", "This email belongs to somebody already."),
@@ -79,6 +80,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "duplicate-client-order-id": Kind(
         422, "Client order id used", "An order with this client_order_id exists already."
     ),
+    "unknown-market": Kind(404, "Unknown market", "There is no such market."),
     "unknown-order": Kind(404, "Unknown order", "There is no such order."),
     "order-final": Kind(409, "Order already final", "The order has ended and cannot change."),
     "cancel-pending": Kind(409, "Cancel pending", "A cancel of this order is under way."),

@@ -19,7 +19,7 @@ from gateway.tasks import Tasks
 from runtime.errors import Unavailable
 from runtime.kafka_clients import stop_within
 from runtime.settings import Settings
-from schemas import accounts, auth, identity
+from schemas import accounts, auth, identity, markets
 from schemas.codec import Codec, Message, PoisonMessage
 from schemas.envelope import (
     CE_TYPE,
@@ -46,6 +46,9 @@ DECISIONS: Final = Codec(
     *accounts.EVENTS.types.values(),
     *identity.EVENTS.types.values(),
     *auth.ANSWERS.types.values(),
+    markets.MarketHalted,
+    markets.MarketResumed,
+    markets.CommandRefused,
     *JOURNAL.types.values(),
 )
 

@@ -25,19 +25,28 @@ from read_models.users import queries as users
 from runtime.dynamodb import DynamoTable, open_dynamodb
 from runtime.projection import TableSpec
 from runtime.projector import Position, positions
+from runtime.security.audit import Audit, AuditLog
 from runtime.security.files import PSEUDONYMS, ensure_secrets, read_secret
 from runtime.security.pseudonyms import Pseudonyms
 from runtime.security.sealed import SealingKey
 from runtime.security.vault import Vault
 from runtime.settings import Settings
 from runtime.table import Readable
-from schemas.identity import ProfileUpdated, SessionEnded, UserRegistered
+from schemas.identity import (
+    ProfileUpdated,
+    RoleChanged,
+    SessionEnded,
+    UserLocked,
+    UserRegistered,
+    UserUnlocked,
+)
 from schemas.topics import ACCOUNTS_JOURNAL, IDENTITY_JOURNAL
 
 ORDERS: Final = "orders"
 PORTFOLIO: Final = "portfolio"
 ACTIVITY: Final = "activity"
 _MODELS: Final = {ORDERS: orders, PORTFOLIO: portfolio, ACTIVITY: activity}
+_USERS: Final = (UserRegistered, ProfileUpdated, RoleChanged, UserLocked, UserUnlocked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +64,7 @@ class Services:
     people: People
     pseudonyms: Pseudonyms
     narrator: Narrator | None
+    audit: Audit
 
 
 def services_of(request: Request) -> Services:
@@ -75,8 +85,10 @@ async def running_services(settings: Settings) -> AsyncGenerator[Services]:
             await services.publisher.start()
             await services.replies.start()
             await services.tail.start()
+            services.audit.start()
             yield services
         finally:
+            await services.audit.stop()
             await services.tail.stop()
             await services.replies.stop()
             await services.publisher.stop()
@@ -110,6 +122,7 @@ def _wired(settings: Settings, table: DynamoTable, narrator: Narrator | None) ->
         people=People(table, Vault(table), freshness),
         pseudonyms=pseudonyms,
         narrator=narrator,
+        audit=Audit("gateway", AuditLog(settings)),
     )
 
 
@@ -126,7 +139,7 @@ def _followed(table: Readable, auth: Auth) -> tuple[Followed, ...]:
         Followed(ACCOUNTS_JOURNAL, _concerns(), accounts_positions),
         Followed(
             IDENTITY_JOURNAL,
-            dict.fromkeys((UserRegistered.TYPE, ProfileUpdated.TYPE), ("users",)),
+            dict.fromkeys((each.TYPE for each in _USERS), ("users",)),
             identity_positions,
             {SessionEnded.TYPE: auth.saw_session_end},
         ),

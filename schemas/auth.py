@@ -18,6 +18,7 @@ class Reason(StrEnum):
 
     INVALID_CREDENTIALS = "invalid-credentials"
     SIGN_IN_BLOCKED = "sign-in-blocked"
+    USER_LOCKED = "user-locked"
     INVALID_SECRET = "invalid-secret"  # noqa: S105  # the sealed box does not open
     UNAVAILABLE = "unavailable"
     BUSY = "busy"

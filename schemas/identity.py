@@ -25,6 +25,14 @@ class Reason(StrEnum):
     SIGN_IN_BUSY = "sign-in-busy"
 
 
+class Role(StrEnum):
+    """What a user is; which routes that opens, gateway/access.py says."""
+
+    TRADER = "trader"
+    ANALYST = "analyst"
+    OPERATOR = "operator"
+
+
 class Ciphertext(msgspec.Struct, frozen=True, gc=False):
     """Bytes under a personal key of the vault: key id, nonce and bytes, base64."""
 
@@ -46,7 +54,8 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     profile: Ciphertext
     password_hash: Ciphertext
     marketing_emails_consent: bool
-    role: str = "trader"
+    role: Role = Role.TRADER
+    locked: bool = False
     created_at_ms: int = 0
     updated_at_ms: int = 0
 
@@ -106,6 +115,34 @@ class EndSession(Message):
     TYPE: ClassVar[str] = "identity.end-session.v1"
     username_hmac: str
     session_id: str
+
+
+# --- commands from operators ---------------------------------------------------------------------
+
+
+class ChangeRole(Message):
+    """Give a user another role; tokens carry the role, so all sessions end."""
+
+    TYPE: ClassVar[str] = "identity.change-role.v1"
+    OPERATORS_ONLY: ClassVar[bool] = True
+    username_hmac: str
+    role: Role
+
+
+class LockUser(Message):
+    """Let nobody sign in as this user, and end all sessions."""
+
+    TYPE: ClassVar[str] = "identity.lock-user.v1"
+    OPERATORS_ONLY: ClassVar[bool] = True
+    username_hmac: str
+
+
+class UnlockUser(Message):
+    """Let the user sign in again."""
+
+    TYPE: ClassVar[str] = "identity.unlock-user.v1"
+    OPERATORS_ONLY: ClassVar[bool] = True
+    username_hmac: str
 
 
 # --- facts between identity's partitions ---------------------------------------------------------
@@ -202,7 +239,7 @@ class ProfileUpdated(Message):
 
 
 class CommandRefused(Message):
-    """A profile update or sign-out was refused (answers); `request_id` names an email change."""
+    """A change of a user or a sign-out was refused (answers); `request_id`: of an email change."""
 
     TYPE: ClassVar[str] = "identity.command-refused.v1"
     username_hmac: str
@@ -312,6 +349,15 @@ class SignInFailed(Message):
     attempt_id: str
 
 
+class SignInLocked(Message):
+    """The password was right, but the user is locked (answers); the attempt is given back."""
+
+    TYPE: ClassVar[str] = "identity.sign-in-locked.v1"
+    address_hmac: str
+    username_hmac: str
+    attempt_id: str
+
+
 class SessionStarted(Message):
     """The password was right, which gives the attempt back (answers)."""
 
@@ -330,6 +376,8 @@ class SessionEnd(StrEnum):
 
     SIGNED_OUT = "signed-out"
     TOO_MANY = "too-many"
+    ROLE_CHANGED = "role-changed"
+    USER_LOCKED = "user-locked"
 
 
 class SessionEnded(Message):
@@ -340,6 +388,27 @@ class SessionEnded(Message):
     username_hmac: str
     session_id: str
     reason: SessionEnd = SessionEnd.SIGNED_OUT
+
+
+class RoleChanged(Message):
+    """The user has this role from here on, or had it already (answers)."""
+
+    TYPE: ClassVar[str] = "identity.role-changed.v1"
+    user: User
+
+
+class UserLocked(Message):
+    """Nobody can sign in as the user from here on, or could before (answers)."""
+
+    TYPE: ClassVar[str] = "identity.user-locked.v1"
+    user: User
+
+
+class UserUnlocked(Message):
+    """The user can sign in (answers)."""
+
+    TYPE: ClassVar[str] = "identity.user-unlocked.v1"
+    user: User
 
 
 class AttemptsForgotten(Message):
@@ -355,6 +424,9 @@ COMMANDS: Final = Codec(
     ReserveSignIn,
     SettleSignIn,
     EndSession,
+    ChangeRole,
+    LockUser,
+    UnlockUser,
     ClaimEmail,
     ReleaseEmail,
     SettleEmailClaim,
@@ -378,7 +450,11 @@ EVENTS: Final = Codec(
     UserSignInRefused,
     SignInReserved,
     SignInFailed,
+    SignInLocked,
     SessionStarted,
     SessionEnded,
+    RoleChanged,
+    UserLocked,
+    UserUnlocked,
     AttemptsForgotten,
 )

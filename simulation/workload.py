@@ -427,7 +427,7 @@ class Workload:
         number = key if isinstance(key, int) else partition_of(key, partitions)
         headers = command_headers(
             command,
-            producer="simulation",
+            producer="operators",
             command_id=command_id,
             time_ms=now_ms,
             expires_at_ms=now_ms + (600_000 if is_punctual else self._random.choice(_LIVES_MS)),

@@ -23,6 +23,7 @@ from consumers.auth.tokens import Tokens
 from runtime.dynamodb import DynamoTable, open_dynamodb
 from runtime.errors import Unavailable
 from runtime.membership import leave_at_once
+from runtime.security.audit import Audit, AuditLog
 from runtime.security.files import ensure_secrets
 from runtime.security.pseudonyms import Pseudonyms
 from runtime.security.sealed import OpeningKey
@@ -160,6 +161,9 @@ async def _opened(
     sender = Sender(settings)
     await sender.start()
     stack.push_async_callback(sender.stop)
+    audit = Audit("auth", AuditLog(settings))
+    audit.start()
+    stack.push_async_callback(audit.stop)
     await _answering(rows)
     tail = Tail(
         settings,
@@ -186,6 +190,7 @@ async def _opened(
             tokens=tokens,
             sender=sender,
             tail=tail,
+            audit=audit,
             token_s=settings.access_token_s,
         ),
         sender=sender,

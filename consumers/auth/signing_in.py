@@ -13,13 +13,17 @@ from consumers.auth.sender import Sender
 from consumers.auth.tail import Tail, settle_id
 from consumers.auth.tokens import Tokens
 from consumers.auth.turnstile import Turnstile
+from runtime import metrics
 from runtime.errors import Unavailable
+from runtime.security.audit import Audit
 from runtime.security.profiles import PASSWORD_HASH
 from runtime.security.pseudonyms import Pseudonyms
 from runtime.security.sealed import SealingKey
 from runtime.security.vault import Erased, Vault
+from schemas.audit import Happened, SecurityEvent
 from schemas.auth import Reason, Refused, SignedIn, SignedInSecret, SignInSecret
 from schemas.codec import Message, encode
+from schemas.envelope import CORRELATION_ID
 from schemas.identity import (
     AddressSignInRefused,
     Ciphertext,
@@ -27,6 +31,7 @@ from schemas.identity import (
     SessionStarted,
     SettleSignIn,
     SignInFailed,
+    SignInLocked,
     SignInReserved,
     UserSignInRefused,
 )
@@ -38,7 +43,16 @@ _WAIT_S_MAX: Final = 10.0
 _SETTLE_MS_MAX: Final = 15_000
 _BUSY_WAIT_S: Final = 0.05
 _WRONG: Final = Refused(reason=Reason.INVALID_CREDENTIALS)
+_LOCKED: Final = Refused(reason=Reason.USER_LOCKED)
 _BUSY: Final = Refused(reason=Reason.BUSY, retry_after_s=1)
+_Ended = SessionStarted | SignInFailed | SignInLocked | AddressSignInRefused | UserSignInRefused
+_HAPPENED: Final = {
+    SessionStarted.TYPE: Happened.SIGNED_IN,
+    SignInFailed.TYPE: Happened.SIGN_IN_FAILED,
+    SignInLocked.TYPE: Happened.SIGN_IN_LOCKED,
+    AddressSignInRefused.TYPE: Happened.SIGN_IN_BLOCKED,
+    UserSignInRefused.TYPE: Happened.SIGN_IN_BLOCKED,
+}
 
 
 class SigningIn:
@@ -53,6 +67,7 @@ class SigningIn:
         tokens: Tokens,
         sender: Sender,
         tail: Tail,
+        audit: Audit,
         token_s: int,
     ) -> None:
         self._passwords: Final = passwords
@@ -61,6 +76,7 @@ class SigningIn:
         self._tokens: Final = tokens
         self._sender: Final = sender
         self._tail: Final = tail
+        self._audit: Final = audit
         self._token_s: Final = token_s
         self._turnstile: Final = Turnstile()
         self._settlements: Final[set[asyncio.Task[Message]]] = set()
@@ -82,6 +98,7 @@ class SigningIn:
                 await s.enter_async_context(self._turnstile.through(f"user:{username}"))
                 reserved = await self._reserve(request, address, username)
                 if not isinstance(reserved, SignInReserved):
+                    self._tell(request, reserved)
                     return _refusal(reserved)
                 settling = self._settling(request, reserved, secret.password)
                 return self._answer(await asyncio.shield(settling), sealing)
@@ -128,7 +145,24 @@ class SigningIn:
         expires_at_ms = request.expires_at_ms + _SETTLE_MS_MAX
         patient = request._replace(expires_at_ms=expires_at_ms)
         async with asyncio.timeout(_SETTLE_MS_MAX / 1_000):
-            return await self._ask(patient, command_id, reserved.username_hmac, command)
+            settled = await self._ask(patient, command_id, reserved.username_hmac, command)
+        self._tell(request, settled)
+        return settled
+
+    def _tell(self, request: Request, outcome: Message) -> None:
+        """Tell the audit how a sign-in ended."""
+        if not isinstance(outcome, _Ended):
+            return
+        happened = _HAPPENED[outcome.TYPE]
+        metrics.SIGN_INS.labels(happened).inc()
+        self._audit.tell(
+            SecurityEvent(
+                happened=happened,
+                user=outcome.username_hmac,
+                address=outcome.address_hmac,
+                request_id=request.headers.get(CORRELATION_ID, b"").decode() or None,
+            )
+        )
 
     async def _hash_of(self, stored: Ciphertext | None) -> str | None:
         """The hash to check against; an unknown or erased user has none."""
@@ -156,6 +190,8 @@ class SigningIn:
                 return SignedIn(secret=sealing.seal(self._signed_in(settled)))
             case SignInFailed():
                 return _WRONG
+            case SignInLocked():
+                return _LOCKED
             case _:
                 raise Unavailable(f"identity answered {settled.TYPE}")
 

@@ -34,6 +34,7 @@ from schemas.identity import (
     SessionEnded,
     SessionStarted,
     SignInFailed,
+    SignInLocked,
     SignInReserved,
     UserSignInRefused,
 )
@@ -57,6 +58,7 @@ _WANTED: Final = Codec(
     UserSignInRefused,
     SignInReserved,
     SignInFailed,
+    SignInLocked,
     SessionStarted,
     SessionEnded,
     RegistrationStarted,
@@ -138,7 +140,7 @@ def _awaited_id(folded: Folded) -> str:
     match folded.event:
         case AddressSignInRefused() | UserSignInRefused() | SignInReserved():
             return folded.event.attempt_id
-        case SessionStarted() | SignInFailed():
+        case SessionStarted() | SignInFailed() | SignInLocked():
             return settle_id(folded.event.attempt_id)
         case _:
             return folded.command_id

@@ -20,13 +20,17 @@ from schemas.identity import (
     CommandRefused,
     ProfileUpdated,
     RegistrationRejected,
+    RoleChanged,
     SessionEnd,
     SessionEnded,
     SessionStarted,
     SignInFailed,
+    SignInLocked,
     SignInReserved,
+    UserLocked,
     UserRegistered,
     UserSignInRefused,
+    UserUnlocked,
 )
 from schemas.topics import IDENTITY
 
@@ -40,7 +44,11 @@ _ANSWERS: Final = (
     UserSignInRefused,
     SignInReserved,
     SignInFailed,
+    SignInLocked,
     SessionStarted,
+    RoleChanged,
+    UserLocked,
+    UserUnlocked,
 )
 
 
@@ -68,9 +76,9 @@ class IdentityContext:
         """See `evolve.evolve`."""
         evolve(state, event, cause)
 
-    def outbox(self, event: Message, cause: Cause) -> Sequence[Outgoing]:  # noqa: ARG002  # the event says all
+    def outbox(self, event: Message, cause: Cause) -> Sequence[Outgoing]:
         """See `outbox.outbox`."""
-        return outbox(event)
+        return outbox(event, cause)
 
     def answers(self, event: Message, cause: Cause) -> bool:  # noqa: ARG002  # the event says all
         """Whether somebody waits for this event; a session crowded out is nobody's answer."""

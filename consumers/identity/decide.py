@@ -1,6 +1,6 @@
 """Who may have a name, an email, one more attempt, a session: pure decisions of one partition."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -24,6 +24,7 @@ from schemas.identity import (
     AddressSettled,
     AddressSignInRefused,
     AttemptsForgotten,
+    ChangeRole,
     ClaimEmail,
     CommandRefused,
     EmailChangeStarted,
@@ -32,6 +33,7 @@ from schemas.identity import (
     EmailReleased,
     EmailTaken,
     EndSession,
+    LockUser,
     ProfileUpdated,
     Reason,
     RegisterUser,
@@ -40,6 +42,8 @@ from schemas.identity import (
     ReleaseEmail,
     ReserveSignIn,
     ReserveUserSignIn,
+    Role,
+    RoleChanged,
     SessionEnd,
     SessionEnded,
     SessionStarted,
@@ -47,11 +51,15 @@ from schemas.identity import (
     SettleEmailClaim,
     SettleSignIn,
     SignInFailed,
+    SignInLocked,
     SignInReserved,
+    UnlockUser,
     UpdateProfile,
     User,
+    UserLocked,
     UserRegistered,
     UserSignInRefused,
+    UserUnlocked,
 )
 
 Events = tuple[Message, ...]
@@ -74,6 +82,8 @@ def entity_of(event: Message) -> str:
     match event:
         case RegistrationStarted() | UserRegistered() | EmailChangeStarted() | ProfileUpdated():
             return USER + event.user.username_hmac
+        case RoleChanged() | UserLocked() | UserUnlocked():
+            return USER + event.user.username_hmac
         case EmailClaimed() | EmailTaken() | EmailReleased():
             return EMAIL + event.email_hmac
         case AddressReserved() | AddressSettled() | AddressSignInRefused():
@@ -87,6 +97,7 @@ def entity_of(event: Message) -> str:
             | UserSignInRefused()
             | SignInReserved()
             | SignInFailed()
+            | SignInLocked()
             | SessionStarted()
             | SessionEnded()
         ):
@@ -112,6 +123,8 @@ def _outcome(state: State, command: Message, cause: Cause) -> Events:  # noqa: C
             return (_address_settled(command),)
         case EndSession():
             return _end_session(_person(state, command.username_hmac), command)
+        case ChangeRole() | LockUser() | UnlockUser():
+            return _operate(_person(state, command.username_hmac), command, cause)
         case ClaimEmail():
             return _claim(state, command)
         case SettleEmailClaim():
@@ -174,7 +187,9 @@ def _update(person: Person, command: UpdateProfile, cause: Cause) -> Events:
     return (EmailChangeStarted(user=user, request_id=cause.new_id()),)
 
 
-def _refused(command: UpdateProfile | EndSession, reason: Reason) -> CommandRefused:
+def _refused(
+    command: UpdateProfile | EndSession | ChangeRole | LockUser | UnlockUser, reason: Reason
+) -> CommandRefused:
     return CommandRefused(username_hmac=command.username_hmac, command=command.TYPE, reason=reason)
 
 
@@ -200,6 +215,7 @@ def _settle_claim(person: Person, command: SettleEmailClaim, cause: Cause) -> Ev
     if person.user is None:
         return (_registered(user) if command.granted else _rejected(user),)
     if command.granted:
+        user = msgspec.structs.replace(user, role=person.user.role, locked=person.user.locked)
         return (ProfileUpdated(user=user, released_email_hmac=person.user.email_hmac),)
     return (
         CommandRefused(
@@ -317,6 +333,14 @@ def _settle(person: Person, command: SettleSignIn, cause: Cause) -> Events:
                 attempt_id=command.attempt_id,
             ),
         )
+    if person.user.locked:
+        return (
+            SignInLocked(
+                address_hmac=command.address_hmac,
+                username_hmac=command.username_hmac,
+                attempt_id=command.attempt_id,
+            ),
+        )
     return (
         SessionStarted(
             address_hmac=command.address_hmac,
@@ -332,15 +356,23 @@ def _settle(person: Person, command: SettleSignIn, cause: Cause) -> Events:
 
 
 def _crowded_out(person: Person, user: User, now_ms: int) -> Events:
-    live = [each for each, expires_at_ms in person.sessions.items() if expires_at_ms > now_ms]
+    live = _live(person, now_ms)
+    return _ended(user, live[: max(0, len(live) + 1 - SESSIONS_MAX)], SessionEnd.TOO_MANY)
+
+
+def _live(person: Person, now_ms: int) -> list[str]:
+    return [each for each, expires_at_ms in person.sessions.items() if expires_at_ms > now_ms]
+
+
+def _ended(user: User, session_ids: Iterable[str], reason: SessionEnd) -> Events:
     return tuple(
         SessionEnded(
             user_id=user.user_id,
             username_hmac=user.username_hmac,
             session_id=session_id,
-            reason=SessionEnd.TOO_MANY,
+            reason=reason,
         )
-        for session_id in live[: max(0, len(live) + 1 - SESSIONS_MAX)]
+        for session_id in session_ids
     )
 
 
@@ -359,6 +391,39 @@ def _end_session(person: Person, command: EndSession) -> Events:
             username_hmac=command.username_hmac,
             session_id=command.session_id,
         ),
+    )
+
+
+# --- what operators do ---------------------------------------------------------------------------
+
+
+def _operate(person: Person, command: ChangeRole | LockUser | UnlockUser, cause: Cause) -> Events:
+    """Change the user, also into what it is already: whoever asked gets an answer of their own.
+
+    An attempt that was reserved before a lock is refused when it is settled.
+    """
+    user = person.user
+    if user is None:
+        return (_refused(command, Reason.UNKNOWN_USER),)
+    sessions = tuple(person.sessions)  # by whose clock one expired does not matter here
+    match command:
+        case ChangeRole(role=role):
+            changed = RoleChanged(user=_with(user, role=role, now_ms=cause.time_ms))
+            ended = sessions if role != user.role else ()
+            return (changed, *_ended(user, ended, SessionEnd.ROLE_CHANGED))
+        case LockUser():
+            locked = UserLocked(user=_with(user, locked=True, now_ms=cause.time_ms))
+            return (locked, *_ended(user, sessions, SessionEnd.USER_LOCKED))
+        case UnlockUser():
+            return (UserUnlocked(user=_with(user, locked=False, now_ms=cause.time_ms)),)
+
+
+def _with(user: User, *, now_ms: int, role: Role | None = None, locked: bool | None = None) -> User:
+    return msgspec.structs.replace(
+        user,
+        role=user.role if role is None else role,
+        locked=user.locked if locked is None else locked,
+        updated_at_ms=now_ms,
     )
 
 

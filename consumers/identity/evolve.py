@@ -26,11 +26,15 @@ from schemas.identity import (
     Reason,
     RegistrationRejected,
     RegistrationStarted,
+    RoleChanged,
     SessionEnded,
     SessionStarted,
     SignInFailed,
+    SignInLocked,
     SignInReserved,
+    UserLocked,
     UserRegistered,
+    UserUnlocked,
 )
 
 
@@ -91,6 +95,11 @@ def _apply(state: State, event: Message, now_ms: int) -> None:  # noqa: C901, PL
         case SignInFailed():
             attempts = _person(state, event.username_hmac).attempts
             attempts.settle(event.attempt_id, now_ms, wrong=True)
+        case SignInLocked():
+            attempts = _person(state, event.username_hmac).attempts
+            attempts.settle(event.attempt_id, now_ms, wrong=False)
+        case RoleChanged() | UserLocked() | UserUnlocked():
+            _person(state, event.user.username_hmac).user = event.user
         case SessionStarted():
             _start_session(_person(state, event.username_hmac), event, now_ms)
         case SessionEnded():

@@ -8,8 +8,19 @@ from runtime.projection import TableSpec
 from runtime.table import Change, Put, Row
 from schemas.codec import Codec, Message
 from schemas.envelope import Recorded
-from schemas.identity import EVENTS, Ciphertext, ProfileUpdated, User, UserRegistered
+from schemas.identity import (
+    EVENTS,
+    Ciphertext,
+    ProfileUpdated,
+    RoleChanged,
+    User,
+    UserLocked,
+    UserRegistered,
+    UserUnlocked,
+)
 from schemas.topics import IDENTITY_JOURNAL
+
+_Changes = UserRegistered | ProfileUpdated | RoleChanged | UserLocked | UserUnlocked
 
 
 class UsersProjection:
@@ -18,15 +29,13 @@ class UsersProjection:
     name: str = "users"
     journals: Mapping[str, Codec] = {IDENTITY_JOURNAL: EVENTS}
     tables: Sequence[TableSpec] = (USERS,)
-    concerns = frozenset({UserRegistered.TYPE, ProfileUpdated.TYPE})
+    concerns = frozenset(each.TYPE for each in _Changes.__args__)
 
     def project(self, event: Message, recorded: Recorded) -> Sequence[Change]:
         """The user after the event, with its entity's version."""
-        match event:
-            case UserRegistered() | ProfileUpdated():
-                return (Put(USERS.name, _row(event.user, recorded.entity_version)),)
-            case _:
-                return ()
+        if isinstance(event, _Changes):
+            return (Put(USERS.name, _row(event.user, recorded.entity_version)),)
+        return ()
 
 
 PROJECTION: Final = UsersProjection()
@@ -39,7 +48,7 @@ def _row(user: User, version: int) -> Row:
         "email_hmac": user.email_hmac,
         "profile": _stored(user.profile),
         "marketing_emails_consent": user.marketing_emails_consent,
-        "role": user.role,
+        "role": user.role.value,
         "created_at_ms": user.created_at_ms,
         "updated_at_ms": user.updated_at_ms,
         "version": version,

@@ -25,10 +25,15 @@ from runtime.worker import Worker
 from schemas import auth, identity
 from schemas.codec import Codec, Message, encode
 from schemas.envelope import (
+    AUTH_SERVICE,
     CE_TYPE,
     COMMAND_ID,
     EXPIRES_AT,
     REPLY_TO,
+    USER_ID,
+    X_AUTH_SERVICE,
+    X_SOURCE,
+    X_USER_ROLE,
     Headers,
     ReplyRoute,
     cloud_event,
@@ -95,6 +100,10 @@ class Gateway:
             (COMMAND_ID, command_id.encode()),
             (EXPIRES_AT, str(now_ms + 15_000).encode()),
             (REPLY_TO, ReplyRoute(0, command_id).encode()),
+            (X_SOURCE, b"gateway"),
+            (X_AUTH_SERVICE, AUTH_SERVICE),
+            (USER_ID, b"u"),
+            (X_USER_ROLE, b"trader"),
         ]
 
     async def send(
