@@ -31,7 +31,7 @@ from runtime.security.sealed import SealingKey
 from runtime.security.vault import Vault
 from runtime.settings import Settings
 from runtime.table import Readable
-from schemas.identity import ProfileUpdated, SessionEnded, UserRegistered
+from schemas.identity import SessionEnded
 from schemas.topics import ACCOUNTS_JOURNAL, IDENTITY_JOURNAL
 
 ORDERS: Final = "orders"
@@ -126,7 +126,8 @@ def _followed(table: Readable, auth: Auth) -> tuple[Followed, ...]:
         Followed(ACCOUNTS_JOURNAL, _concerns(), accounts_positions),
         Followed(
             IDENTITY_JOURNAL,
-            dict.fromkeys((UserRegistered.TYPE, ProfileUpdated.TYPE), ("users",)),
+            dict.fromkeys(users.USER_EVENTS, ("users",))
+            | dict.fromkeys(users.SESSION_EVENTS, ("sessions",)),
             identity_positions,
             {SessionEnded.TYPE: auth.saw_session_end},
         ),

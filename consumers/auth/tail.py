@@ -29,9 +29,12 @@ from schemas.envelope import (
 )
 from schemas.identity import (
     AddressSignInRefused,
+    PasswordChanged,
+    RefreshRefused,
     RegistrationRejected,
     RegistrationStarted,
     SessionEnded,
+    SessionRefreshed,
     SessionStarted,
     SignInFailed,
     SignInReserved,
@@ -58,6 +61,9 @@ _WANTED: Final = Codec(
     SignInReserved,
     SignInFailed,
     SessionStarted,
+    SessionRefreshed,
+    RefreshRefused,
+    PasswordChanged,
     SessionEnded,
     RegistrationStarted,
     RegistrationRejected,
@@ -138,7 +144,7 @@ def _awaited_id(folded: Folded) -> str:
     match folded.event:
         case AddressSignInRefused() | UserSignInRefused() | SignInReserved():
             return folded.event.attempt_id
-        case SessionStarted() | SignInFailed():
+        case SessionStarted() | SignInFailed() | PasswordChanged():
             return settle_id(folded.event.attempt_id)
         case _:
             return folded.command_id

@@ -24,6 +24,7 @@ from schemas.identity import (
     AddressSettled,
     AddressSignInRefused,
     AttemptsForgotten,
+    ChangePassword,
     ClaimEmail,
     CommandRefused,
     EmailChangeStarted,
@@ -32,8 +33,11 @@ from schemas.identity import (
     EmailReleased,
     EmailTaken,
     EndSession,
+    PasswordChanged,
     ProfileUpdated,
     Reason,
+    RefreshRefused,
+    RefreshSession,
     RegisterUser,
     RegistrationRejected,
     RegistrationStarted,
@@ -42,6 +46,7 @@ from schemas.identity import (
     ReserveUserSignIn,
     SessionEnd,
     SessionEnded,
+    SessionRefreshed,
     SessionStarted,
     SettleAddressSignIn,
     SettleEmailClaim,
@@ -88,6 +93,9 @@ def entity_of(event: Message) -> str:
             | SignInReserved()
             | SignInFailed()
             | SessionStarted()
+            | SessionRefreshed()
+            | RefreshRefused()
+            | PasswordChanged()
             | SessionEnded()
         ):
             return USER + event.username_hmac
@@ -95,7 +103,7 @@ def entity_of(event: Message) -> str:
             raise Halted(f"identity has no event {event.TYPE}")
 
 
-def _outcome(state: State, command: Message, cause: Cause) -> Events:  # noqa: C901, PLR0911  # one line per command
+def _outcome(state: State, command: Message, cause: Cause) -> Events:  # noqa: C901, PLR0911, PLR0912  # one line per command
     match command:
         case RegisterUser():
             return _register(_person(state, command.username_hmac), command, cause)
@@ -110,6 +118,10 @@ def _outcome(state: State, command: Message, cause: Cause) -> Events:  # noqa: C
             return _settle(_person(state, command.username_hmac), command, cause)
         case SettleAddressSignIn():
             return (_address_settled(command),)
+        case RefreshSession():
+            return _refresh(_person(state, command.username_hmac), command, cause.time_ms)
+        case ChangePassword():
+            return _change_password(_person(state, command.username_hmac), command)
         case EndSession():
             return _end_session(_person(state, command.username_hmac), command)
         case ClaimEmail():
@@ -200,6 +212,7 @@ def _settle_claim(person: Person, command: SettleEmailClaim, cause: Cause) -> Ev
     if person.user is None:
         return (_registered(user) if command.granted else _rejected(user),)
     if command.granted:
+        user = msgspec.structs.replace(user, password_hash=person.user.password_hash)
         return (ProfileUpdated(user=user, released_email_hmac=person.user.email_hmac),)
     return (
         CommandRefused(
@@ -309,14 +322,8 @@ def _refusal(attempts: Attempts, now_ms: int) -> tuple[Reason, int] | None:
 
 
 def _settle(person: Person, command: SettleSignIn, cause: Cause) -> Events:
-    if not command.right or person.user is None:
-        return (
-            SignInFailed(
-                address_hmac=command.address_hmac,
-                username_hmac=command.username_hmac,
-                attempt_id=command.attempt_id,
-            ),
-        )
+    if not command.right or person.user is None or command.attempt_id in person.void_attempts:
+        return (_failed(command),)
     return (
         SessionStarted(
             address_hmac=command.address_hmac,
@@ -326,22 +333,89 @@ def _settle(person: Person, command: SettleSignIn, cause: Cause) -> Events:
             session_id=cause.new_id(),
             role=person.user.role,
             expires_at_ms=command.expires_at_ms,
+            refresh_hmac=command.refresh_hmac,
+            password_hash=command.rehashed,
         ),
-        *_crowded_out(person, person.user, cause.time_ms),
+        *_making_room(person, person.user, cause.time_ms),
     )
 
 
-def _crowded_out(person: Person, user: User, now_ms: int) -> Events:
-    live = [each for each, expires_at_ms in person.sessions.items() if expires_at_ms > now_ms]
-    return tuple(
-        SessionEnded(
-            user_id=user.user_id,
-            username_hmac=user.username_hmac,
-            session_id=session_id,
-            reason=SessionEnd.TOO_MANY,
-        )
-        for session_id in live[: max(0, len(live) + 1 - SESSIONS_MAX)]
+def _failed(command: SettleSignIn | ChangePassword) -> SignInFailed:
+    return SignInFailed(
+        address_hmac=command.address_hmac,
+        username_hmac=command.username_hmac,
+        attempt_id=command.attempt_id,
     )
+
+
+def _making_room(person: Person, user: User, now_ms: int) -> Events:
+    """The sessions whose time is over, and the oldest of those that would be too many."""
+    expired = [each for each, session in person.sessions.items() if session.expires_ms <= now_ms]
+    live = [each for each in person.sessions if each not in expired]
+    crowded_out = live[: max(0, len(live) + 1 - SESSIONS_MAX)]
+    return (
+        *(_ended(user, each, SessionEnd.EXPIRED) for each in expired),
+        *(_ended(user, each, SessionEnd.TOO_MANY) for each in crowded_out),
+    )
+
+
+def _ended(user: User, session_id: str, reason: SessionEnd) -> SessionEnded:
+    return SessionEnded(
+        user_id=user.user_id,
+        username_hmac=user.username_hmac,
+        session_id=session_id,
+        reason=reason,
+    )
+
+
+def _refresh(person: Person, command: RefreshSession, now_ms: int) -> Events:
+    """Each token works once; one that was used longer than the leeway ago ends its family."""
+    user, session = person.user, person.sessions.get(command.session_id)
+    if user is None or session is None or session.expires_ms <= now_ms:
+        return (_refresh_refused(command, Reason.UNKNOWN_SESSION),)
+    if (command.generation, command.refresh_hmac) == (session.generation, session.refresh_hmac):
+        return (_refreshed(user, command),)
+    if command.generation >= session.generation:
+        return (_refresh_refused(command, Reason.UNKNOWN_SESSION),)
+    if session.was_just_used(command.generation, now_ms):
+        return (_refresh_refused(command, Reason.REFRESH_TOKEN_USED),)
+    return (_ended(user, command.session_id, SessionEnd.REUSED),)
+
+
+def _refreshed(user: User, command: RefreshSession) -> SessionRefreshed:
+    return SessionRefreshed(
+        user_id=user.user_id,
+        username_hmac=user.username_hmac,
+        session_id=command.session_id,
+        role=user.role,
+        generation=command.generation + 1,
+        refresh_hmac=command.next_hmac,
+        expires_at_ms=command.expires_at_ms,
+    )
+
+
+def _refresh_refused(command: RefreshSession, reason: Reason) -> RefreshRefused:
+    return RefreshRefused(
+        username_hmac=command.username_hmac, session_id=command.session_id, reason=reason
+    )
+
+
+def _change_password(person: Person, command: ChangePassword) -> Events:
+    """Only the session that asked lives on; whoever signs in meanwhile with the old one fails."""
+    user = person.user
+    if user is None or command.attempt_id in person.void_attempts:
+        return (_failed(command),)
+    others = tuple(each for each in person.sessions if each != command.session_id)
+    changed = PasswordChanged(
+        address_hmac=command.address_hmac,
+        username_hmac=command.username_hmac,
+        attempt_id=command.attempt_id,
+        user_id=user.user_id,
+        session_id=command.session_id,
+        password_hash=command.password_hash,
+        ended=others,
+    )
+    return (changed, *(_ended(user, each, SessionEnd.PASSWORD_CHANGED) for each in others))
 
 
 def _address_settled(command: SettleAddressSignIn) -> AddressSettled:
@@ -353,13 +427,7 @@ def _address_settled(command: SettleAddressSignIn) -> AddressSettled:
 def _end_session(person: Person, command: EndSession) -> Events:
     if person.user is None or command.session_id not in person.sessions:
         return (_refused(command, Reason.UNKNOWN_SESSION),)
-    return (
-        SessionEnded(
-            user_id=person.user.user_id,
-            username_hmac=command.username_hmac,
-            session_id=command.session_id,
-        ),
-    )
+    return (_ended(person.user, command.session_id, SessionEnd.SIGNED_OUT),)
 
 
 # --- what is bounded by time ---------------------------------------------------------------------

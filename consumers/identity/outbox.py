@@ -11,6 +11,7 @@ from schemas.identity import (
     EmailClaimed,
     EmailClaimReturned,
     EmailTaken,
+    PasswordChanged,
     ProfileUpdated,
     RegistrationStarted,
     ReleaseEmail,
@@ -40,7 +41,7 @@ def outbox(event: Message) -> Sequence[Outgoing]:  # noqa: PLR0911  # one line p
             return (_release(event.released_email_hmac, event.user.user_id),)
         case AddressReserved():
             return (_reserve_user(event),)
-        case SessionStarted() | SignInFailed() | UserSignInRefused():
+        case SessionStarted() | SignInFailed() | UserSignInRefused() | PasswordChanged():
             return (_settle_address(event),)
         case _:
             return ()
@@ -81,7 +82,9 @@ def _reserve_user(event: AddressReserved) -> Outgoing:
     return Outgoing(IDENTITY_COMMANDS, event.username_hmac, message, carries_reply=True)
 
 
-def _settle_address(event: SessionStarted | SignInFailed | UserSignInRefused) -> Outgoing:
+def _settle_address(
+    event: SessionStarted | SignInFailed | UserSignInRefused | PasswordChanged,
+) -> Outgoing:
     message = SettleAddressSignIn(
         address_hmac=event.address_hmac,
         attempt_id=event.attempt_id,
