@@ -10,6 +10,7 @@ from importlib import resources
 from typing import Final
 
 _LETTERS: Final = str.maketrans("0134578@$!", "oieastbasi")
+_UNSHIFTED: Final = str.maketrans("!@#$%^&*()", "1234567890")
 _BETWEEN: Final = str.maketrans("", "", " -_.")
 _AROUND: Final = "0123456789!@#$%^&*()-_=+.,?~ "
 _WORD_CHARACTERS_MIN: Final = 4
@@ -19,7 +20,8 @@ def is_common(password: str) -> bool:
     """Whether the password is among the first that somebody guesses."""
     joined = password.lower().translate(_BETWEEN)
     bare = joined.strip(_AROUND)
-    return any(map(_is_a_word, (joined, bare, bare.translate(_LETTERS))))
+    typed = joined.translate(_UNSHIFTED)
+    return any(map(_is_a_word, (joined, typed, bare, bare.translate(_LETTERS))))
 
 
 def _is_a_word(text: str) -> bool:
@@ -29,4 +31,5 @@ def _is_a_word(text: str) -> bool:
 @lru_cache(maxsize=1)
 def _words() -> frozenset[str]:
     listed = resources.files("gateway").joinpath("common_passwords.txt").read_text()
-    return frozenset(listed.split())
+    words = listed.split()
+    return frozenset((*words, *(each.strip(_AROUND) for each in words)))

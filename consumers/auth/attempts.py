@@ -68,7 +68,7 @@ class Attempts:
         """What identity decided of the attempt, or our refusal.
 
         Raises:
-            Unavailable: a dependency is down.
+            Unavailable: a dependency is down, or too slow.
         """
         if self._places.locked():
             return _BUSY
@@ -83,8 +83,10 @@ class Attempts:
                 if not isinstance(reserved, SignInReserved):
                     return _refusal(reserved)
                 settled = await asyncio.shield(self._settling(request, reserved, password, settle))
-        except (TimeoutError, Overloaded):
+        except Overloaded:
             return _BUSY
+        except TimeoutError as error:
+            raise Unavailable("an attempt is not decided in time") from error
         return _WRONG if isinstance(settled, SignInFailed) else settled
 
     async def _reserve(self, request: Request, address_hmac: str, username_hmac: str) -> Message:

@@ -1,7 +1,8 @@
 """Signing keys of access tokens: files that come and go while tokens of several keys are alive.
 
-The first key is `auth-sign.key`, a later one `auth-sign-<ms since 1970>.key`, each with its public
-half beside it (`.pub`). Whoever validates knows a new key before anybody signs with it.
+The first key is `auth-sign.key`, a later one `auth-sign-<ms since 1970>.key` by the time from which
+it signs, each with its public half beside it (`.pub`). So whoever validates knows a key before
+anybody signs with it.
 """
 
 import base64
@@ -15,8 +16,6 @@ from nacl.signing import SigningKey
 
 from runtime.security.files import read_secret, write_secret
 
-ACTIVE_AFTER_MS: Final = 10_000
-"""A new key signs from then on: every process has read it by then."""
 _MARGIN_MS: Final = 60_000
 """By how much clocks may differ."""
 _NAME: Final = re.compile(r"auth-sign(?:-(\d{13}))?")
@@ -37,9 +36,7 @@ def key_names(directory: Path, ending: str) -> list[KeyName]:
         for each in directory.glob(f"auth-sign*{ending}")
         if (match := _NAME.fullmatch(each.stem))
     )
-    return sorted(
-        KeyName(int(match[1]) + ACTIVE_AFTER_MS if match[1] else 0, stem) for match, stem in found
-    )
+    return sorted(KeyName(int(match[1] or 0), stem) for match, stem in found)
 
 
 def key_id(public: bytes) -> str:
@@ -53,15 +50,15 @@ def jwks(directory: Path) -> dict[str, Any]:
     return {"keys": [_jwk(read_secret(directory, f"{each.stem}.pub")) for each in names]}
 
 
-def rotate(directory: Path, *, now_ms: int, token_ms: int) -> str:
+def rotate(directory: Path, *, now_ms: int, active_ms: int, token_ms: int) -> str:
     """Make the next key, remove those whose tokens have all died; returns the new `kid`.
 
-    `token_ms` is how long access tokens live.
+    It signs from `active_ms` on; `token_ms` is how long access tokens live.
     """
     key = SigningKey.generate()
     public = bytes(key.verify_key)
-    write_secret(directory, f"auth-sign-{now_ms:013d}.pub", public)
-    write_secret(directory, f"auth-sign-{now_ms:013d}.key", bytes(key))
+    write_secret(directory, f"auth-sign-{active_ms:013d}.pub", public)
+    write_secret(directory, f"auth-sign-{active_ms:013d}.key", bytes(key))
     names = key_names(directory, ".key")
     for name, successor in itertools.pairwise(names):
         if successor.active_ms + token_ms + _MARGIN_MS < now_ms:

@@ -39,6 +39,7 @@ BODIES: dict[str, Json] = {
         "marketing_emails_consent": True,
     },
     "post /auth/logout": {},
+    "post /auth/password": {"current_password": "Wr0ng!Wr0ng!Wr0ng", "new_password": SECRET},
     "post /balance/deposit": {"amount": "1"},
     "post /balance/withdraw": {"amount": "1"},
     "post /orders": {
@@ -65,6 +66,7 @@ EXAMPLES = {
     "asset_id": "BTC",
     "order_id": "0" * 32,
     "command_id": "0" * 32,
+    "session_id": "0" * 32,
     "symbol": "BTC-USD",
 }
 """What stands in the places of a path."""

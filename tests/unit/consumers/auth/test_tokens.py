@@ -10,7 +10,7 @@ from mutants import Forger
 
 from consumers.auth.tokens import Claims, InvalidToken, TokenKey, Tokens, read_keys
 from runtime.security.files import ensure_secrets
-from runtime.security.signing import ACTIVE_AFTER_MS, jwks, key_names, rotate
+from runtime.security.signing import jwks, key_names, rotate
 
 PRIVATE = b"s" * 32
 TOKENS = Tokens(lambda: [TokenKey(PRIVATE)])
@@ -83,6 +83,11 @@ def test_two_tokens_of_one_session_differ() -> None:
     assert issued(TOKENS) != GOOD
 
 
+def rotated(directory: Path, now_ms: int) -> str:
+    """Rotate at that time, to a key that signs at once."""
+    return rotate(directory, now_ms=now_ms, active_ms=now_ms, token_ms=TOKEN_MS)
+
+
 def kid(directory: Path) -> str:
     return Tokens.of(directory).key.kid
 
@@ -93,11 +98,11 @@ def test_a_new_key_is_known_at_once_and_signs_a_little_later(
     directory = ensure_secrets(tmp_path)
     tokens, now_ms = Tokens.of(directory), int(time.time() * 1_000)
     first = tokens.key.kid
-    new = rotate(directory, now_ms=now_ms, token_ms=TOKEN_MS)
+    new = rotate(directory, now_ms=now_ms, active_ms=now_ms + 10_000, token_ms=TOKEN_MS)
     assert [each["kid"] for each in jwks(directory)["keys"]] == [first, new]
     tokens.read_keys_again()
     before = issued(tokens)
-    monkeypatch.setattr(time, "time", lambda: (now_ms + ACTIVE_AFTER_MS) / 1_000)
+    monkeypatch.setattr(time, "time", lambda: (now_ms + 10_000) / 1_000)
     after = issued(tokens)
     assert [Forger(each, PRIVATE).header["kid"] for each in (before, after)] == [first, new]
     assert tokens.read(before).sub == tokens.read(after).sub
@@ -108,7 +113,7 @@ def test_a_process_that_has_not_read_a_new_key_reads_it_when_a_token_names_it(
 ) -> None:
     directory = ensure_secrets(tmp_path)
     behind = Tokens.of(directory)
-    rotate(directory, now_ms=int(time.time() * 1_000) - ACTIVE_AFTER_MS, token_ms=TOKEN_MS)
+    rotated(directory, int(time.time() * 1_000))
     ahead = issued(Tokens.of(directory))
     since_s = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: since_s + 60)
@@ -119,10 +124,10 @@ def test_a_key_goes_when_its_last_token_has_died(tmp_path: Path) -> None:
     directory = ensure_secrets(tmp_path)
     first, now_ms = kid(directory), int(time.time() * 1_000)
     old_ms = now_ms - TOKEN_MS
-    second = rotate(directory, now_ms=old_ms, token_ms=TOKEN_MS)
-    third = rotate(directory, now_ms=now_ms, token_ms=TOKEN_MS)
+    second = rotated(directory, old_ms)
+    third = rotated(directory, now_ms)
     assert [each.kid for each in read_keys(directory)] == [first, second, third]
-    fourth = rotate(directory, now_ms=now_ms + 100_000, token_ms=TOKEN_MS)
+    fourth = rotated(directory, now_ms + 100_000)
     ensure_secrets(directory)  # a first key is made only where there is none
     assert [each.kid for each in read_keys(directory)] == [second, third, fourth]
     assert [each["kid"] for each in jwks(directory)["keys"]] == [second, third, fourth]
@@ -135,7 +140,7 @@ def test_a_key_that_was_taken_away_ends_its_tokens_though_they_were_good_before(
     tokens = Tokens.of(directory)
     token = issued(tokens)
     assert tokens.read(token)
-    rotate(directory, now_ms=int(time.time() * 1_000), token_ms=TOKEN_MS)
+    rotated(directory, int(time.time() * 1_000))
     (first, _) = key_names(directory, ".key")
     (directory / f"{first.stem}.key").unlink()
     tokens.read_keys_again()
