@@ -123,26 +123,26 @@ async def _reuse(gateways: Gateways) -> None:
 
 
 async def _rotation(stack: Stack, gateways: Gateways) -> None:
-    trader = await gateways.trader()
     statuses: Counter[int] = Counter()
     kids: set[str] = set()
     before = await _kids(stack)
 
-    async def trade() -> None:
-        nonlocal trader
+    async def read_and_refresh(trader: Trader) -> None:
         while len(kids) < 2:
             trader = await _refreshed(gateways, trader, through=sum(statuses.values()))
             kids.add(Forger(trader.token, bytes(32)).header["kid"])
             for through in (0, 1):
                 statuses[await _status(trader, through)] += 1
 
+    traders = await gateways.traders(3)
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-        group.create_task(trade())
+        for each in traders:
+            group.create_task(read_and_refresh(each))
         await _cnop(stack, "keys", "rotate")
     assert before < await _kids(stack)
     assert await _kids(stack) >= kids
     assert set(statuses) == {200}, statuses
-    assert statuses[200] > 100, statuses
+    assert statuses[200] >= 40, statuses
 
 
 async def _kids(stack: Stack) -> set[str]:
