@@ -21,12 +21,14 @@ from gateway.parameters import (
     word,
 )
 from gateway.past import past_in_query
+from gateway.problems import Problem
 from gateway.services import ACTIVITY, ORDERS, Services, services_of
 from gateway.views import order_view
 from read_models import history
 from read_models.activity import queries as activity
 from read_models.activity.queries import ExecutionRow
 from read_models.orders import queries as orders
+from read_models.orders.queries import OrderRow
 from schemas.accounts import (
     CancelAllOrders,
     CancelOrder,
@@ -92,7 +94,7 @@ async def cancel_order(request: Request) -> Response:
     """DELETE /orders/{order_id}."""
     caller = await services_of(request).auth.caller(request)
     command = CancelOrder(account_id=caller.user_id, order_id=order_in_path(request))
-    return await commanded(request, account_order(caller.user_id, command), status=200)
+    return await _changed(request, command)
 
 
 async def cancel_orders(request: Request) -> Response:
@@ -114,7 +116,7 @@ async def replace_order(request: Request) -> Response:
         price_e8=form.price,
         stop_price_e8=form.stop_price,
     )
-    return await commanded(request, account_order(caller.user_id, command), status=200)
+    return await _changed(request, command)
 
 
 async def read_orders(request: Request) -> Response:
@@ -148,13 +150,8 @@ async def read_orders(request: Request) -> Response:
 
 async def read_order(request: Request) -> Response:
     """GET /orders/{order_id}."""
-    services = services_of(request)
-    caller = await services.auth.caller(request)
-    order_id = order_in_path(request)
-    as_of = await _as_of(services, caller.user_id, request)
-    row = await orders.order(services.table, caller.user_id, order_id)
-    if row is None:
-        raise as_of.absent("unknown-order")
+    caller = await services_of(request).auth.caller(request)
+    row, as_of = await _found(request, caller.user_id, order_in_path(request))
     body = {"data": order_view(row.order, version=row.version), "as_of": as_of.view()}
     return answer(body, headers=as_of.headers())
 
@@ -180,6 +177,34 @@ async def read_asset_transactions(request: Request) -> Response:
         "as_of": as_of.view(),
     }
     return answer(body, headers=as_of.headers())
+
+
+async def _changed(request: Request, command: CancelOrder | ReplaceOrder) -> Response:
+    """The answer to a cancel or replace of one order.
+
+    Accounts remembers the latest orders that ended; one that it forgot is still known here.
+    """
+    try:
+        return await commanded(request, account_order(command.account_id, command), status=200)
+    except Problem as problem:
+        if problem.code != "unknown-order":
+            raise
+        await _found(request, command.account_id, command.order_id)
+        raise Problem("order-final", headers=problem.headers) from None
+
+
+async def _found(request: Request, account_id: str, order_id: str) -> tuple[OrderRow, AsOf]:
+    """An order of this account, and how fresh it is.
+
+    Raises:
+        Problem: there is none, or nobody can be sure.
+    """
+    services = services_of(request)
+    as_of = await _as_of(services, account_id, request)
+    row = await orders.order(services.table, account_id, order_id)
+    if row is None:
+        raise as_of.absent("unknown-order")
+    return row, as_of
 
 
 async def _as_of(services: Services, account_id: str, request: Request) -> AsOf:

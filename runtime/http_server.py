@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from runtime import logs, metrics
 from runtime.devstack.processes import GATEWAY
+from runtime.kafka_clients import survive_lost_connections
 from runtime.process import collect_rarely, end_if_stuck, mark_ready
 from runtime.settings import settings
 
@@ -67,6 +68,7 @@ def serve(host: str, port: int) -> int:
     """Serve the gateway until SIGTERM or SIGINT; the exit code."""
     logs.configure("gateway", settings().log_level)
     metrics.serve(settings().metrics_port, host=settings().metrics_host)
+    survive_lost_connections()
     server = _Server(
         uvicorn.Config(
             GATEWAY,

@@ -17,6 +17,7 @@ from faststream import FastStream
 
 from runtime import logs, metrics
 from runtime.errors import InvariantBroken
+from runtime.kafka_clients import survive_lost_connections
 from runtime.settings import settings
 
 EXIT_INVARIANT: Final = 70
@@ -47,6 +48,7 @@ def run(name: str, reference: str) -> int:
     try:
         target = load(reference)
         collect_rarely()
+        survive_lost_connections()
         main = _application(target) if isinstance(target, FastStream) else _function(target)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(main)

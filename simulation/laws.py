@@ -25,6 +25,8 @@ EVENTS: Final[Mapping[str, Codec]] = {
     "markets": markets.EVENTS,
 }
 TRIGGERS_LEFT: Final = "more stops triggered than one decision takes"
+STOP_MOVED: Final = "a stop got another stop price"
+MADE_WAY: Final = "an order made way for its own account's"
 ENDS: Final = (
     accounts.OrderFilled,
     accounts.OrderCanceled,
@@ -56,8 +58,8 @@ class Told:
             return kind
         event = EVENTS[context].decode(kind, record.value or b"")
         self.events[context].append(event)
-        if isinstance(event, markets.StopsTriggered) and event.next is not None:
-            self.happened[TRIGGERS_LEFT] += 1
+        if (what := _told_by(event)) is not None:
+            self.happened[what] += 1
         return event
 
     def _count_outcome(self, record: Record, headers: dict[str, bytes], kind: str) -> None:
@@ -73,6 +75,19 @@ class Told:
         if word == "decided":
             decided_ms, expires_ms = int(headers[LOGICAL_TIME]), int(headers[EXPIRES_AT])
             assert decided_ms <= expires_ms, "decided though it came after its time"
+
+
+def _told_by(event: Message) -> str | None:
+    """What an event tells beyond its type."""
+    match event:
+        case markets.StopsTriggered(next=markets.TriggerStops()):
+            return TRIGGERS_LEFT
+        case markets.OrderReplaced(stop_price_e8=int()):
+            return STOP_MOVED
+        case markets.OrderEnded(reason=accounts.Reason.SELF_TRADE, answers_cause=False):
+            return MADE_WAY
+        case _:
+            return None
 
 
 def valid_records(records: Iterable[Record]) -> list[Record]:

@@ -57,6 +57,8 @@ class Workload:
         self._accounts: Final = [f"{n:032x}" for n in range(1, 5)]
         self._is_crowded: Final = random.random() < 0.2
         """Prices stand still, and most orders meet at three of them."""
+        self._is_long: Final = random.random() < 0.3
+        """Days pass between commands, so that volumes, limits and orders of a day end."""
         self._sequence = 0
         self._prices = dict(_PRICE_E8)
         self.sent: Final[dict[str, str]] = {}
@@ -89,6 +91,7 @@ class Workload:
             (2, self._halt_or_resume),
             (2, self._set_fees),
             (1, self._list_again),
+            (2 if self._is_long else 0, self._days_pass),
         )
 
     @property
@@ -429,6 +432,11 @@ class Workload:
     def _tick(self) -> None:
         for number in range(self._broker.partitions["markets.commands"]):
             self._send("markets", number, markets.TickClock())
+
+    def _days_pass(self) -> None:
+        """Until a day's volume is about to leave its tier, or just left it."""
+        self._broker.scheduler.now_ms += self._random.choice((1, 29, 30)) * _DAY_MS
+        self.quote()
 
     # --- sending -----------------------------------------------------------------------------
 

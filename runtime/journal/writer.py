@@ -39,8 +39,8 @@ CommitHint = Callable[[int], Awaitable[None]]
 class Writer(Generic[S]):
     """Decides one inbox partition into one journal partition.
 
-    A round of snapshots starts after `round_every_records` journal records and writes about
-    `round_step_bytes` of them between two polls.
+    A round of snapshots starts `round_every_records` journal records after the last one, whoever
+    wrote it, and writes about `round_step_bytes` of them between two polls.
     """
 
     def __init__(  # noqa: PLR0913  # what it decides, where, and how often it snapshots
@@ -97,7 +97,6 @@ class Writer(Generic[S]):
         await self._commit_hint(partition.source_offset + 1)
         await self._claim(partition)
         await self._send_again(partition)
-        self._round_from = partition.next_offset
         self._epoch.set(partition.claims.epoch)
         self.is_writing = True
 
@@ -116,6 +115,7 @@ class Writer(Generic[S]):
                     self.dropped_snapshots = problem
                     _LOG.error("%s: snapshots dropped: %s", partition.journal, problem)
                 else:
+                    self._round_from = pointer.journal_offset + 1
                     _LOG.info(
                         "%s: restored from snapshots at %d, replayed to %d",
                         partition.journal,

@@ -1,7 +1,7 @@
 """The reference's accounts: dictionaries that change in place, one event for each message."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from schemas.accounts import (
     CASH,
@@ -20,6 +20,7 @@ from schemas.accounts import (
     EndOrder,
     EndReason,
     Execution,
+    FeesSet,
     FundsDeposited,
     FundsWithdrawn,
     Holding,
@@ -45,6 +46,7 @@ from schemas.accounts import (
     ReplaceOrder,
     ReplaceRefused,
     ReplaceRequested,
+    SetFees,
     Side,
     TermsSet,
     WithdrawFunds,
@@ -55,19 +57,20 @@ from schemas.money import E8, PPM
 from simulation.reference import rules
 from simulation.reference.moment import Moment, ceil_div
 from simulation.reference.owner import (
-    FeeRates,
     Owner,
     as_asked,
+    day_of,
     fill,
     held_of,
     holdings_of,
     legs_of,
-    rates_of_terms,
     realize,
 )
 from simulation.reference.rules import Terms
 
-_DAY_MS: Final = 86_400_000
+if TYPE_CHECKING:
+    from schemas.fees import Tiers
+
 _FINAL_MAX: Final = 100
 _CANCELS_MAX: Final = 100
 _DAILY_E8: Final = {DepositFunds: 10_000 * E8, WithdrawFunds: 5_000 * E8}
@@ -84,12 +87,12 @@ Moved = tuple[tuple[Holding, ...], tuple[Posting, ...]]
 class Accounts:
     """One partition; `sent` is what it told others, as (inbox, key, message)."""
 
-    def __init__(self, fee_rates: FeeRates = rates_of_terms) -> None:
+    def __init__(self) -> None:
         self.owners: Final[dict[str, Owner]] = {}
         self.terms: Final[dict[str, MarketTerms]] = {}
         self.collars: Final[dict[str, tuple[PriceCollar, int]]] = {}
+        self.tiers: Tiers = ()
         self.sent: list[tuple[str, str | None, Message]] = []
-        self._fee_rates: Final = fee_rates
         self._takes: Final[Mapping[type, Callable[[Any, Moment], Message]]] = {
             DepositFunds: self._move_cash,
             WithdrawFunds: self._move_cash,
@@ -106,6 +109,7 @@ class Accounts:
             RefuseCancel: self._uncanceled,
             PriceCollar: self._learn_collar,
             MarketTerms: self._learn_terms,
+            SetFees: self._learn_fees,
         }
 
     def take(self, message: Message, at: Moment) -> list[Message]:
@@ -120,7 +124,7 @@ class Accounts:
     def _move_cash(self, asked: DepositFunds | WithdrawFunds, at: Moment) -> Message:
         owner, amount = self._owner(asked.account_id), asked.amount_e8
         is_in, kind = isinstance(asked, DepositFunds), type(asked)
-        day = (kind, at.time_ms // _DAY_MS)
+        day = (kind, day_of(at))
         total = owner.daily.get(day, 0) + amount
         is_amount = 0 < amount <= 1_000_000 * E8 and amount % (E8 // 100) == 0
         limit = Reason.DEPOSIT_LIMIT if is_in else Reason.WITHDRAWAL_LIMIT
@@ -191,7 +195,7 @@ class Accounts:
         if (reason := rules.untradable(terms, at.time_ms)) is not None:
             return order, reason
         owner = self._owner(asked.account_id)
-        maker, taker = self._fee_rates(owner, terms.market)
+        maker, taker = owner.rates(self.tiers, terms.market, at)
         is_sell = asked.side is Side.SELL
         priced: dict[str, Any] = order | {
             "number": owner.accepted + 1,
@@ -205,6 +209,7 @@ class Accounts:
         lacks = Reason.INSUFFICIENT_HOLDINGS if is_sell else Reason.INSUFFICIENT_FUNDS
         reason = rules.first(
             *rules.shape(order, terms),
+            *rules.stop(order, terms),
             *rules.life(asked, order, at.time_ms),
             *rules.value(order, terms),
             (len(owner.orders) >= 500, Reason.OPEN_ORDERS),
@@ -219,6 +224,7 @@ class Accounts:
         submit = SubmitOrder(
             account_id=account_id,
             deadline_ms=at.expires_at_ms,
+            self_trade_prevention=order["self_trade_prevention"],
             **{name: order[name] for name in (*same, *more)},
         )
         self.sent.append(("markets", order["symbol"], submit))
@@ -272,25 +278,23 @@ class Accounts:
         order = owner.orders.get(asked.order_id)
         if order is None:
             return self._gone(asked, "replace-order")
-        wanted = order | {"replacing": None}
-        if asked.quantity_e8 is not None:
-            wanted["quantity_e8"] = asked.quantity_e8
-        if asked.price_e8 is not None:
-            wanted |= {"price_e8": asked.price_e8, "protection_price_e8": asked.price_e8}
+        terms = self._terms(order["symbol"])
+        wanted, new = _wanted(order, asked, terms)
         more = max(0, rules.need_of_both(order, wanted) - order["locked_e8"])
         is_cash = order["locked_asset"] == CASH
         lacks = Reason.INSUFFICIENT_FUNDS if is_cash else Reason.INSUFFICIENT_HOLDINGS
-        terms = self._terms(order["symbol"])
+        is_stop = order["stop_price_e8"] is not None
         reason = rules.first(
+            (asked.stop_price_e8 is not None and not is_stop, Reason.NOT_A_STOP),
             (order["replacing"] is not None, Reason.REPLACE_PENDING),
-            *rules.shape(wanted | {"stop_price_e8": None}, terms),
+            *rules.shape(wanted, terms),
             (wanted["quantity_e8"] <= order["cum_quantity_e8"], Reason.QUANTITY_FILLED),
+            *rules.stop(wanted, terms),
             *rules.value(wanted, terms),
             (more > owner.free(order["locked_asset"]), lacks),
         )
         if reason is not None:
             return self._gone(asked, "replace-order", reason)
-        new: dict[str, Any] = {"quantity_e8": wanted["quantity_e8"], "price_e8": wanted["price_e8"]}
         order |= {"replacing": Replacement(**new), "updated_at_ms": at.time_ms}
         holdings, postings = self._lock(asked.account_id, order, more, at)
         who = {"account_id": asked.account_id, "order_id": asked.order_id}
@@ -356,6 +360,7 @@ class Accounts:
                 postings=postings,
             )
         owner.movements += 2 if fee else 1
+        owner.traded.append((day_of(at), leg.notional_e8))
         return OrderTraded(
             account_id=leg.account_id,
             order=Order(**order),
@@ -363,6 +368,7 @@ class Accounts:
             holdings=holdings,
             postings=postings,
             transactions=owner.movements,
+            day_volume_e8=owner.volume(day_of(at)),
         )
 
     def _end(self, fact: EndOrder, at: Moment) -> Message:
@@ -386,9 +392,13 @@ class Accounts:
 
     def _replaced(self, fact: ApplyReplace, at: Moment) -> OrderReplaced:
         order = self._owner(fact.account_id).orders[fact.order_id]
-        order |= {"quantity_e8": fact.quantity_e8, "price_e8": fact.price_e8}
+        changes = {"quantity_e8": fact.quantity_e8, "price_e8": fact.price_e8}
         if fact.price_e8 is not None:
-            order["protection_price_e8"] = fact.price_e8
+            changes["protection_price_e8"] = fact.price_e8
+        if fact.stop_price_e8 is not None:
+            changes["stop_price_e8"] = fact.stop_price_e8
+            changes["protection_price_e8"] = order["replacing"].protection_price_e8
+        order |= changes
         holdings, postings = self._fit(fact.account_id, order, at)
         return OrderReplaced(
             account_id=fact.account_id, order=Order(**order), holdings=holdings, postings=postings
@@ -425,6 +435,10 @@ class Accounts:
         self.terms[fact.symbol] = fact
         return TermsSet(terms=fact)
 
+    def _learn_fees(self, asked: SetFees, _at: Moment) -> FeesSet:
+        self.tiers = asked.tiers
+        return FeesSet(tiers=asked.tiers)
+
     # --- locks ---------------------------------------------------------------------------------
 
     def _terms(self, symbol: str) -> Terms:
@@ -448,3 +462,20 @@ class Accounts:
             Posting(account_id, asset, *each) for each in (("free", -more), ("locked", more))
         )
         return holdings_of(owner, asset), (out, into)
+
+
+def _wanted(
+    order: dict[str, Any], asked: ReplaceOrder, terms: Terms
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The order as it would be, and what its market is told."""
+    wanted = order | {"replacing": None}
+    if asked.quantity_e8 is not None:
+        wanted["quantity_e8"] = asked.quantity_e8
+    if asked.price_e8 is not None:
+        wanted |= {"price_e8": asked.price_e8, "protection_price_e8": asked.price_e8}
+    told = ["quantity_e8", "price_e8"]
+    if asked.stop_price_e8 is not None:
+        wanted["stop_price_e8"] = asked.stop_price_e8
+        wanted["protection_price_e8"] = rules.worst_price(wanted, terms)
+        told += ["stop_price_e8", "protection_price_e8"]
+    return wanted, {name: wanted[name] for name in told}

@@ -12,6 +12,7 @@ from schemas.accounts import (
     Liquidity,
     OrderType,
     Reason,
+    SelfTradePrevention,
     Side,
     TimeInForce,
 )
@@ -100,10 +101,12 @@ class Met:
     fills: list[tuple[Open | None, int, int]]
     over: list[Open]
     why: Why
+    own: list[Open]
+    """Those of the same account that make way."""
 
     @property
     def would_trade(self) -> bool:
-        return bool(self.fills) or self.why is Reason.SELF_TRADE
+        return bool(self.fills or self.own) or self.why is Reason.SELF_TRADE
 
 
 def meet(book: Book, order: SubmitOrder, left: int, now_ms: int) -> Met:
@@ -119,7 +122,8 @@ def meet(book: Book, order: SubmitOrder, left: int, now_ms: int) -> Met:
             each for each in ahead if each and better_is * limit_of(each.order) <= better_is * price
         ]
         ahead = [*better, None, *ahead[len(better) :]]
-    met = Met([], [], Reason.NO_LIQUIDITY)
+    prevention = order.self_trade_prevention
+    met = Met([], [], Reason.NO_LIQUIDITY, [])
     for each in ahead:
         if not left:
             break
@@ -127,14 +131,17 @@ def meet(book: Book, order: SubmitOrder, left: int, now_ms: int) -> Met:
         if better_is * at_price > better_is * limit:
             met.why = Reason.COLLAR if is_market else Reason.NO_LIQUIDITY
             return met
-        if len(met.fills) == FILLS_MAX or len(met.over) == OVER_MAX:
+        if len(met.fills) == FILLS_MAX or len(met.over + met.own) == OVER_MAX:
             met.why = Reason.FILL_LIMIT
             return met
         if each is not None and each.is_over(now_ms):
             met.over.append(each)
         elif each is not None and each.order.account_id == order.account_id:
-            met.why = Reason.SELF_TRADE
-            return met
+            if prevention is not SelfTradePrevention.CANCEL_NEWEST:
+                met.own.append(each)
+            if prevention is not SelfTradePrevention.CANCEL_OLDEST:
+                met.why = Reason.SELF_TRADE
+                return met
         else:
             quantity = min(left, size if each is None else each.left)
             met.fills.append((each, at_price, quantity))

@@ -73,6 +73,7 @@ from simulation.reference.book import (
     who_of,
 )
 from simulation.reference.moment import Moment
+from simulation.reference.rules import first
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -153,6 +154,9 @@ class Markets:
     ) -> None:
         for each in met.over:
             self._expire(book, each)
+        for each in met.own:
+            why = Reason.SELF_TRADE
+            self._end(book, each.order, EndReason.CANCELED, each.traded, why, answers=False)
         for maker, price, quantity in met.fills:
             traded += quantity
             taker = party_of(order, traded)
@@ -181,6 +185,7 @@ class Markets:
             time_in_force=order.time_in_force,
             expires_at_ms=order.expires_at_ms,
             post_only=order.post_only,
+            self_trade_prevention=order.self_trade_prevention,
         )
         self._events.append(rested)
 
@@ -203,13 +208,33 @@ class Markets:
         if found.is_over(at.time_ms):
             self._expire(book, found)
             return self._refuse_replace(asked, Reason.ORDER_FINAL)
-        if not book.is_open:
-            return self._refuse_replace(asked, Reason.MARKET_HALTED)
-        if asked.quantity_e8 <= found.traded:
-            return self._refuse_replace(asked, Reason.QUANTITY_FILLED)
-        if (asked.price_e8 is None) != (found.order.price_e8 is None):
-            return self._refuse_replace(asked, Reason.INVALID_PRICE)
-        return self._change(book, asked, found, at)
+        moves = asked.stop_price_e8 is not None
+        is_waiting = asked.order_id in book.stops and not found.is_triggered
+        why = first(
+            (not book.is_open, Reason.MARKET_HALTED),
+            (moves and not is_waiting, Reason.STOP_TRIGGERED),
+            (asked.quantity_e8 <= found.traded, Reason.QUANTITY_FILLED),
+            ((asked.price_e8 is None) != (found.order.price_e8 is None), Reason.INVALID_PRICE),
+        )
+        if why is not None:
+            return self._refuse_replace(asked, why)
+        return self._move(book, asked, found) if moves else self._change(book, asked, found, at)
+
+    def _move(self, book: Book, asked: ReplaceRestingOrder, stop: Open) -> None:
+        """Another stop price is another place, the last one there, or the stop's own trigger."""
+        assert asked.protection_price_e8 is not None
+        order = replace(
+            stop.order,
+            quantity_e8=asked.quantity_e8,
+            price_e8=asked.price_e8,
+            stop_price_e8=asked.stop_price_e8,
+            protection_price_e8=asked.protection_price_e8,
+        )
+        self._say_replaced(asked, 0, keeps_priority=False)
+        book.remove(order.order_id)
+        self._arm(book, Open(order, order.quantity_e8))
+        if book.last is not None and is_reached(order, book.last):
+            self._say_triggered(book, [book.stops[order.order_id]], book.last, book.last)
 
     def _change(self, book: Book, asked: ReplaceRestingOrder, found: Open, at: Moment) -> None:
         old, traded = found.order, found.traded
@@ -244,9 +269,16 @@ class Markets:
             **new,
             leaves_e8=asked.quantity_e8 - traded,
             keeps_priority=keeps_priority,
+            stop_price_e8=asked.stop_price_e8,
         )
         self._events.append(replaced)
-        told = ApplyReplace(symbol=asked.symbol, **who_of(asked), **new, cum_quantity_e8=traded)
+        told = ApplyReplace(
+            symbol=asked.symbol,
+            **who_of(asked),
+            **new,
+            cum_quantity_e8=traded,
+            stop_price_e8=asked.stop_price_e8,
+        )
         self.sent.append(("accounts", asked.account_id, told))
 
     def _refuse_replace(self, asked: ReplaceRestingOrder, why: Reason) -> None:
@@ -364,6 +396,11 @@ class Markets:
         now, more = due[:_TRIGGERS_MAX], None
         if len(due) > len(now):
             more = TriggerStops(symbol=book.symbol, low_e8=low, high_e8=high, until_number=until)
+        self._say_triggered(book, now, low, high, more)
+
+    def _say_triggered(
+        self, book: Book, now: list[Open], low: int, high: int, more: TriggerStops | None = None
+    ) -> None:
         for each in now:
             each.is_triggered = True
             activate = ActivateStop(symbol=book.symbol, order_id=each.order.order_id)

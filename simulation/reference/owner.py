@@ -1,6 +1,5 @@
 """The reference's account: what it has, its open orders, and what its fills did to both."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,18 +16,13 @@ from schemas.accounts import (
     Side,
     TimeInForce,
 )
+from schemas.fees import Tiers
+from schemas.money import PPM
 from simulation.reference import rules
 from simulation.reference.moment import Moment
 
 _DAY_MS: Final = 86_400_000
-
-FeeRates = Callable[["Owner", MarketTerms], tuple[int, int]]
-"""The maker's and the taker's rate of an account's new order, in parts per million."""
-
-
-def rates_of_terms(_owner: "Owner", terms: MarketTerms) -> tuple[int, int]:
-    """Everybody pays what the market says."""
-    return terms.maker_fee_ppm, terms.taker_fee_ppm
+_VOLUME_DAYS: Final = 30
 
 
 @dataclass(slots=True)
@@ -50,6 +44,8 @@ class Owner:
     orders: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     final: list[tuple[str, str | None]] = field(default_factory=list[tuple[str, str | None]])
     daily: dict[tuple[type, int], int] = field(default_factory=dict[tuple[type, int], int])
+    traded: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    """The day and the notional of each fill."""
     accepted: int = 0
     movements: int = 0
 
@@ -62,6 +58,22 @@ class Owner:
         known = [each["client_order_id"] for each in self.orders.values()]
         known += [each for _, each in self.final]
         return client_order_id is not None and client_order_id in known
+
+    def volume(self, first_day: int) -> int:
+        """What it traded since the beginning of a day."""
+        return sum(notional for day, notional in self.traded if day >= first_day)
+
+    def rates(self, tiers: Tiers, terms: MarketTerms, at: Moment) -> tuple[int, int]:
+        """What a maker and a taker pay, the market's part included, in parts per million."""
+        volume = self.volume(day_of(at) - (_VOLUME_DAYS - 1))
+        reached = [each for each in tiers if each.volume_e8 <= volume]
+        tier = max(reached, key=lambda each: each.volume_e8, default=None)
+        maker, taker = (0, 0) if tier is None else (tier.maker_fee_ppm, tier.taker_fee_ppm)
+        return min(maker + terms.maker_fee_ppm, PPM), min(taker + terms.taker_fee_ppm, PPM)
+
+
+def day_of(at: Moment) -> int:
+    return at.time_ms // _DAY_MS
 
 
 def as_asked(asked: PlaceOrder, at: Moment) -> dict[str, Any]:
@@ -94,6 +106,7 @@ def as_asked(asked: PlaceOrder, at: Moment) -> dict[str, Any]:
         "post_only": asked.post_only,
         "replacing": None,
         "stop_price_e8": asked.stop_price_e8,
+        "self_trade_prevention": asked.self_trade_prevention,
     }
 
 

@@ -63,7 +63,7 @@ def untradable(terms: Terms, now_ms: int) -> Reason | None:
 
 
 def shape(order: Mapping[str, Any], terms: Terms) -> Iterator[Rule]:
-    """Size, limit and stop price."""
+    """Size and limit."""
     tick, price = terms.market.tick_e8, order["price_e8"]
     is_limit = order["order_type"] is OrderType.LIMIT
     yield not is_limit and price is not None, Reason.INVALID_PRICE
@@ -72,12 +72,16 @@ def shape(order: Mapping[str, Any], terms: Terms) -> Iterator[Rule]:
         yield not 0 < (price or 0) <= _PRICE_MAX, Reason.INVALID_PRICE
         yield (price or 0) % tick != 0, Reason.TICK_SIZE
     yield order["quantity_e8"] % terms.market.lot_e8 != 0, Reason.LOT_SIZE
-    stop = order["stop_price_e8"]
-    if stop is not None:
+
+
+def stop(order: Mapping[str, Any], terms: Terms) -> Iterator[Rule]:
+    """The stop price, where there is one."""
+    price = order["stop_price_e8"]
+    if price is not None:
         at_once = order["post_only"] or order["time_in_force"] is TimeInForce.FOK
         yield at_once, Reason.INVALID_TIME_IN_FORCE
-        yield not 0 < stop <= _PRICE_MAX, Reason.INVALID_PRICE
-        yield stop % tick != 0, Reason.TICK_SIZE
+        yield not 0 < price <= _PRICE_MAX, Reason.INVALID_PRICE
+        yield price % terms.market.tick_e8 != 0, Reason.TICK_SIZE
 
 
 def life(asked: PlaceOrder, order: Mapping[str, Any], now_ms: int) -> Iterator[Rule]:

@@ -11,10 +11,11 @@ import pytest
 from msgspec.structs import replace
 
 from consumers.accounts import decide as accounts_decide
-from consumers.accounts import ledger, rules, settle
+from consumers.accounts import ledger, replacing, rules, settle
 from consumers.markets import decide, matching, stops, triggering
 from runtime.simulation.log import Faults
-from schemas.accounts import OrderType, Side
+from schemas.accounts import OrderType, Reason, SelfTradePrevention, Side
+from schemas.candles import DAY_MS
 from schemas.money import E8
 from simulation.histories import run
 from simulation.reference.comparing import check
@@ -157,6 +158,102 @@ def rounds_the_average_down(patch: Patch) -> None:
     patch.setattr("simulation.reference.comparing.average_price_e8", floored)
 
 
+def counts_a_day_too_many(patch: Patch) -> None:
+    """The volume of a tier is that of 31 days, not of 30."""
+    volume_of = rules.volume_of
+
+    def longer(volumes_e8: Any, now_ms: int) -> int:
+        return volume_of(volumes_e8, now_ms - DAY_MS)
+
+    patch.setattr(rules, "volume_of", longer)
+
+
+def counts_a_day_too_few(patch: Patch) -> None:
+    """The volume of a tier is that of 29 days, not of 30."""
+    volume_of = rules.volume_of
+
+    def shorter(volumes_e8: Any, now_ms: int) -> int:
+        return volume_of(volumes_e8, now_ms + DAY_MS)
+
+    patch.setattr(rules, "volume_of", shorter)
+
+
+def forgets_the_volume_of_makers(patch: Patch) -> None:
+    """Only what an account takes brings it to a better tier."""
+    executed = settle.executed
+
+    def taken_only(state: Any, fact: Any, cause: Any) -> Any:
+        event = executed(state, fact, cause)
+        made_e8 = fact.notional_e8 if fact.liquidity == "MAKER" else 0
+        return replace(event, day_volume_e8=event.day_volume_e8 - made_e8)
+
+    patch.setattr(accounts_decide, "executed", taken_only)
+
+
+def forgets_the_fees_of_the_market(patch: Patch) -> None:
+    """An order pays what its tier says, and not what its market asks on top."""
+    rates_of = rules.rates_of
+
+    def tier_only(state: Any, account: Any, terms: Any, now_ms: int) -> Any:
+        free = replace(terms, maker_fee_ppm=0, taker_fee_ppm=0)
+        return rates_of(state, account, free, now_ms)
+
+    patch.setattr(rules, "rates_of", tier_only)
+
+
+def takes_the_oldest_for_the_newest(patch: Patch) -> None:
+    """An order that says that the one that rested is canceled is canceled itself."""
+    goes_past = matching._goes_past
+
+    def newest(order: Any, *args: Any) -> bool:
+        policy = order.self_trade_prevention
+        if policy is SelfTradePrevention.CANCEL_OLDEST:
+            policy = SelfTradePrevention.CANCEL_NEWEST
+        return goes_past(replace(order, self_trade_prevention=policy), *args)
+
+    patch.setattr(matching, "_goes_past", newest)
+
+
+def spares_one_of_both(patch: Patch) -> None:
+    """Where both orders of an account are to be canceled, the newer one goes on."""
+    goes_past = matching._goes_past
+
+    def oldest(*args: Any) -> bool:
+        return goes_past(*args) or args[0].self_trade_prevention is SelfTradePrevention.CANCEL_BOTH
+
+    patch.setattr(matching, "_goes_past", oldest)
+
+
+def keeps_the_place_of_a_moved_stop(patch: Patch) -> None:
+    """A stop with another stop price goes before those that waited there."""
+    armed_anew = decide._armed_anew
+
+    def in_place(book: Any, command: Any, stop: Any) -> Any:
+        replaced, armed, *triggers = armed_anew(book, command, stop)
+        return (replaced, replace(armed, number=stop.number), *triggers)
+
+    patch.setattr(decide, "_armed_anew", in_place)
+
+
+def lets_a_moved_stop_wait(patch: Patch) -> None:
+    """A stop whose new price is reached already waits for the next price."""
+    armed_anew = decide._armed_anew
+    patch.setattr(decide, "_armed_anew", lambda *args: armed_anew(*args)[:2])
+
+
+def keeps_the_worst_price_of_a_moved_stop(patch: Patch) -> None:
+    """A stop at market may trade as far as its old stop price allowed."""
+    wanted = replacing._wanted
+
+    def as_far_as_before(order: Any, *args: Any) -> Any:
+        asked = wanted(order, *args)
+        if isinstance(asked, Reason) or asked.stop_price_e8 is None or order.price_e8 is not None:
+            return asked
+        return replace(asked, protection_price_e8=order.protection_price_e8)
+
+    patch.setattr(replacing, "_wanted", as_far_as_before)
+
+
 BUGS: tuple[Callable[[Patch], None], ...] = (
     serves_the_last_first,
     serves_the_house_first,
@@ -172,6 +269,15 @@ BUGS: tuple[Callable[[Patch], None], ...] = (
     forgets_the_daily_limit,
     takes_orders_while_halted,
     rounds_the_average_down,
+    counts_a_day_too_many,
+    counts_a_day_too_few,
+    forgets_the_volume_of_makers,
+    forgets_the_fees_of_the_market,
+    takes_the_oldest_for_the_newest,
+    spares_one_of_both,
+    keeps_the_place_of_a_moved_stop,
+    lets_a_moved_stop_wait,
+    keeps_the_worst_price_of_a_moved_stop,
 )
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from simulation.histories import Told, run, run_all
-from simulation.laws import TRIGGERS_LEFT
+from simulation.laws import MADE_WAY, STOP_MOVED, TRIGGERS_LEFT
 
 SEEDS = int(os.environ.get("CNOP_SIMULATION_SEEDS", "1000"))
 COMMANDS = int(os.environ.get("CNOP_SIMULATION_COMMANDS", "300"))
@@ -37,7 +37,8 @@ def test_no_history_loses_or_doubles_anything() -> None:
         "journal.checkpoint.v1",
     ):
         assert happened[kind] >= SEEDS // 6, f"{kind} happened only {happened[kind]} times"
-    assert happened[TRIGGERS_LEFT] >= SEEDS // 200, "no decision triggered as many stops as it may"
+    for what, rarely in ((STOP_MOVED, 10), (MADE_WAY, 10), (TRIGGERS_LEFT, 200)):
+        assert happened[what] >= SEEDS // rarely, f"{what} only {happened[what]} times"
 
 
 def test_a_seed_gives_the_same_history_again() -> None:

@@ -57,7 +57,10 @@ class Crowd:
     async def trade_while(self, disturbing: Coroutine[Any, Any, None]) -> None:
         """Trade as long as that runs; then everybody learns how their orders stand."""
         self._stopped.clear()
-        await self._look_at_prices()
+        async with asyncio.timeout(_PATIENCE_S):
+            while not self.prices:  # the first quotes come seconds after the start
+                await self._look_at_prices()
+                await asyncio.sleep(_PAUSE_S)
         await asyncio.gather(*(each.arrive() for each in self.traders))
         async with asyncio.TaskGroup() as tasks:
             for each in self.traders:

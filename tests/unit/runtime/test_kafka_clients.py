@@ -1,10 +1,13 @@
-"""Stopping clients."""
+"""Clients that stop, and clients that lose their connection."""
 
 import asyncio
 
 import pytest
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.protocol.metadata import MetadataRequest
 
-from runtime.kafka_clients import stop_within
+from runtime.kafka_clients import stop_within, survive_lost_connections
 
 
 class Connections:
@@ -46,3 +49,19 @@ async def test_who_is_canceled_while_stopping_a_client_stays_canceled() -> None:
     stopping.cancel()
     with pytest.raises(asyncio.CancelledError):
         await stopping
+
+
+async def test_a_request_on_a_connection_that_was_just_reset_fails_as_lost() -> None:
+    survive_lost_connections()
+    listening = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
+    async with listening:
+        port = listening.sockets[0].getsockname()[1]
+        connection = AIOKafkaConnection("127.0.0.1", port)
+        connection._reader, connection._writer = await asyncio.open_connection("127.0.0.1", port)
+        connection._versions = {MetadataRequest.API_KEY: (0, 1)}
+        connection._read_task = asyncio.ensure_future(asyncio.sleep(0))
+        connection._writer.transport.abort()
+        await asyncio.sleep(0.05)
+        with pytest.raises(KafkaConnectionError):
+            connection.send(MetadataRequest([]))
+        assert not connection.connected()

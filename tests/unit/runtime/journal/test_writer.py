@@ -390,6 +390,22 @@ def test_a_restart_reads_snapshots_instead_of_history(bench: Bench) -> None:  # 
     assert account.holdings["USD"].free_e8 == 25 * E8
 
 
+def test_writers_that_do_not_live_long_leave_snapshots_too(bench: Bench) -> None:  # S2
+    for n in range(4):
+        writer = bench.started(round_every_records=6)
+        bench.send(DEPOSIT, f"c{n}")
+        bench.run(writer.step(wait_ms=0))
+    assert bench.kinds(JOURNAL).count("journal.checkpoint.v1") == 1
+
+
+def test_a_writer_that_decided_nothing_leaves_what_it_replayed_behind(bench: Bench) -> None:
+    writer = bench.started()
+    bench.send(DEPOSIT)
+    bench.run(writer.step(wait_ms=0))
+    bench.run(bench.started().finish())
+    assert bench.kinds(JOURNAL)[-1] == "journal.checkpoint.v1"
+
+
 def test_snapshots_that_miss_a_record_are_dropped(bench: Bench) -> None:  # S4
     writer = bench.started(round_every_records=1)
     for n in range(5):
