@@ -131,6 +131,7 @@ KINDS: Final[Mapping[str, Kind]] = {
 
 _OTHER_NAMES: Final = {
     "busy": "sign-in-busy",
+    "refresh-token-used": "invalid-refresh-token",
     "invalid-secret": "unavailable",
 }
 

@@ -183,9 +183,6 @@ ANSWERS: Final[Mapping[tuple[str, str], Schema]] = {
             )
         )
     ),
-    ("get", "/.well-known/jwks.json"): _object(
-        keys=_list(_object(kty=_TEXT, crv=_TEXT, use=_TEXT, alg=_TEXT, kid=_TEXT, x=_TEXT))
-    ),
     ("get", "/balance"): _object(
         current_balance=_DECIMAL,
         updated_at=_TIME_OR_NULL,

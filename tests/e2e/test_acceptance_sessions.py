@@ -253,7 +253,7 @@ def _kid_of(private: bytes) -> str:
 
 def _is_sendable(text: str) -> bool:
     """Whether HTTP takes it in a header, and does not strip it to the genuine token."""
-    return text.isascii() and text.isprintable() and text == text.strip()
+    return bool(text) and text.isascii() and text.isprintable() and text == text.strip()
 
 
 async def test_more_sign_ins_than_may_wait_are_a_429_and_others_get_through(

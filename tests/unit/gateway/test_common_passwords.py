@@ -22,11 +22,16 @@ COMMON = [
         "Football!2023",
         "correct horse battery staple",
     ),
-    *("Correct-Horse-Battery-Staple", "this is my password!!", "Summer2025!!", "Trustno1!2345"),
+    *(
+        "The-Quick-Brown-Fox-Jumps-Over-The-Lazy-Dog",
+        "this is my password!!",
+        "Summer2025!!",
+        "Trustno1!2345",
+    ),
 ]
 FINE = [
     *("Genesis-2009!", "Passw0rd!Passw0rd", "Str0ng!Passw0rd", "xK9$mm2!qqLp", "Vq7!xylophone-Zz"),
-    *("purple otters never file taxes", "SecurePass123!", "TestPassword123!"),
+    *("correct horse battery staple", "SecurePass123!", "TestPassword123!"),
 ]
 
 
