@@ -20,7 +20,6 @@ COMMON = [
         "Letmein!2024",
         "ILoveYou1234!",
         "Football!2023",
-        "correct horse battery staple",
     ),
     *(
         "The-Quick-Brown-Fox-Jumps-Over-The-Lazy-Dog",
