@@ -56,6 +56,10 @@ ACCESS: Final[Mapping[tuple[str, str], Allowed]] = {
     ("GET", "/api/v1/commands/{command_id}"): ANYONE,  # a registration's id is its own proof
     ("POST", "/api/v1/auth/register"): ANYONE,
     ("POST", "/api/v1/auth/login"): ANYONE,
+    ("POST", "/api/v1/auth/refresh"): ANYONE,  # the refresh token says who
+    ("POST", "/api/v1/auth/password"): SIGNED_IN,
+    ("GET", "/api/v1/auth/sessions"): SIGNED_IN,
+    ("DELETE", "/api/v1/auth/sessions/{session_id}"): SIGNED_IN,
     ("POST", "/api/v1/auth/logout"): SIGNED_IN,
     ("GET", "/api/v1/auth/profile"): SIGNED_IN,
     ("PUT", "/api/v1/auth/profile"): SIGNED_IN,
@@ -68,6 +72,7 @@ ACCESS: Final[Mapping[tuple[str, str], Allowed]] = {
     ("GET", "/health"): ANYONE,
     ("GET", "/health/live"): ANYONE,
     ("GET", "/health/ready"): ANYONE,
+    ("GET", "/.well-known/jwks.json"): ANYONE,
     ("GET", "/openapi.json"): ANYONE,
     ("GET", "/docs"): ANYONE,
 }

@@ -15,7 +15,9 @@ from gateway.forms import (
     LoginForm,
     NoForm,
     OrderForm,
+    PasswordForm,
     ProfileForm,
+    RefreshForm,
     RegisterForm,
     ReplaceForm,
     RoleForm,
@@ -47,6 +49,7 @@ def _whole(low: int, high: int, default: int) -> dict[str, Any]:
 _ASSET: Final = {"type": "string", "pattern": "^[A-Za-z0-9]{1,10}$"}
 _SYMBOL: Final = {"type": "string", "pattern": "^[A-Za-z0-9]{1,10}-[A-Za-z]{3,5}$"}
 _ORDER_ID: Final = {"type": "string", "pattern": "^[A-Za-z0-9_]{10,50}$"}
+_SESSION_ID: Final = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 _ORDER_TYPE: Final = {
     "type": "string",
     "enum": ["market_buy", "market_sell", "limit_buy", "limit_sell"],
@@ -89,7 +92,40 @@ CALLS: Final = (
         refusals=(409,),
     ),
     Call(
-        "post", "/api/v1/auth/login", "Sign in", 200, LoginForm, is_open=True, refusals=(401, 403)
+        "post",
+        "/api/v1/auth/login",
+        "Sign in",
+        200,
+        LoginForm,
+        is_open=True,
+        refusals=(401, 403, 429),
+    ),
+    Call(
+        "post",
+        "/api/v1/auth/refresh",
+        "Exchange a refresh token, which works once, for new tokens",
+        200,
+        RefreshForm,
+        is_open=True,
+        refusals=(401,),
+    ),
+    Call(
+        "post",
+        "/api/v1/auth/password",
+        "Change one's password; one's other sessions end",
+        204,
+        PasswordForm,
+        refusals=(403, 429),
+    ),
+    Call("get", "/api/v1/auth/sessions", "List one's sessions, newest first"),
+    Call(
+        "delete",
+        "/api/v1/auth/sessions/{session_id}",
+        "End one of one's sessions",
+        204,
+        parameters=(("session_id", "path", _SESSION_ID),),
+        is_command=True,
+        refusals=(404,),
     ),
     Call("post", "/api/v1/auth/logout", "Sign out", 200, NoForm, is_command=True),
     Call("get", "/api/v1/auth/profile", "Read one's profile", refusals=(404,)),
@@ -344,6 +380,7 @@ CALLS: Final = (
         refusals=(404,),
     ),
     Call("get", "/api/v1/time", "Read the clock that counts", is_open=True),
+    Call("get", "/.well-known/jwks.json", "Read the keys that sign access tokens", is_open=True),
     Call("get", "/health", "Say how the gateway is", is_open=True),
     Call("get", "/health/live", "Say that the gateway lives", is_open=True),
     Call("get", "/health/ready", "Say whether the gateway is ready", is_open=True),
@@ -434,12 +471,10 @@ def _responses(call: Call) -> dict[str, Any]:
     if call.is_command:
         refusals.add(409)
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    responses: dict[str, Any] = {
-        str(call.success): {
-            "description": "Done",
-            "content": content_of(call.method, call.path),
-        }
-    }
+    done: dict[str, Any] = {"description": "Done"}
+    if call.success != 204:  # noqa: PLR2004  # which has no content
+        done["content"] = content_of(call.method, call.path)
+    responses: dict[str, Any] = {str(call.success): done}
     if call.is_command:
         responses["202"] = {"description": "Still being decided: ask at Location"}
     for status in sorted(refusals):

@@ -83,8 +83,10 @@ def refused(event: Message) -> Problem:
 def auth_refusal(refused: auth.Refused) -> Problem:
     """What auth's refusal answers; 401 only where a credential or token is wrong."""
     match refused.reason:
-        case auth.Reason.UNAVAILABLE | auth.Reason.BUSY | auth.Reason.INVALID_SECRET:
+        case auth.Reason.UNAVAILABLE | auth.Reason.INVALID_SECRET:
             return unavailable(retry_after_s=refused.retry_after_s)
+        case auth.Reason.BUSY:
+            return Problem("sign-in-busy", headers={"Retry-After": str(refused.retry_after_s)})
         case auth.Reason.SIGN_IN_BLOCKED if refused.retry_after_s:
             return Problem("sign-in-blocked", headers={"Retry-After": str(refused.retry_after_s)})
         case _:

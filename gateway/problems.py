@@ -35,6 +35,9 @@ KINDS: Final[Mapping[str, Kind]] = {
     "sign-in-blocked": Kind(
         403, "Sign-in blocked", "Too many wrong attempts; try again in a few minutes."
     ),
+    "invalid-refresh-token": Kind(
+        401, "Not refreshed", "The refresh token is malformed, expired, used or revoked."
+    ),
     "user-locked": Kind(403, "User locked", "An operator locked this user."),
     "role-not-allowed": Kind(403, "Role not allowed", "Your role does not allow this."),
     # identity
@@ -49,7 +52,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "unknown-user": Kind(404, "Unknown user", "There is no such user."),
     "unknown-session": Kind(404, "Unknown session", "There is no such session."),
     "sign-in-busy": Kind(
-        503, "Sign-in busy", "Too many sign-ins at the same time; try again in a moment."
+        429, "Sign-in busy", "Too many sign-ins at the same time; try again in a moment."
     ),
     # money
     "insufficient-funds": Kind(422, "Insufficient funds", "The available balance is too low."),
@@ -130,6 +133,7 @@ KINDS: Final[Mapping[str, Kind]] = {
 
 _OTHER_NAMES: Final = {
     "busy": "sign-in-busy",
+    "refresh-token-used": "invalid-refresh-token",
     "invalid-secret": "unavailable",
 }
 
@@ -199,7 +203,7 @@ def unavailable(*, retry_after_s: int = RETRY_AFTER_S, **more: object) -> Proble
 
 def _with_defaults(kind: Kind, code: str, headers: Mapping[str, str]) -> dict[str, str]:
     complete = dict(headers)
-    if kind.status == 503:  # noqa: PLR2004  # the contract's figure
+    if kind.status in (429, 503):
         complete.setdefault("Retry-After", str(RETRY_AFTER_S))
     if code == "invalid-token":
         complete.setdefault("WWW-Authenticate", "Bearer")

@@ -32,21 +32,13 @@ from runtime.security.sealed import SealingKey
 from runtime.security.vault import Vault
 from runtime.settings import Settings
 from runtime.table import Readable
-from schemas.identity import (
-    ProfileUpdated,
-    RoleChanged,
-    SessionEnded,
-    UserLocked,
-    UserRegistered,
-    UserUnlocked,
-)
+from schemas.identity import SessionEnded
 from schemas.topics import ACCOUNTS_JOURNAL, IDENTITY_JOURNAL
 
 ORDERS: Final = "orders"
 PORTFOLIO: Final = "portfolio"
 ACTIVITY: Final = "activity"
 _MODELS: Final = {ORDERS: orders, PORTFOLIO: portfolio, ACTIVITY: activity}
-_USERS: Final = (UserRegistered, ProfileUpdated, RoleChanged, UserLocked, UserUnlocked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +131,8 @@ def _followed(table: Readable, auth: Auth) -> tuple[Followed, ...]:
         Followed(ACCOUNTS_JOURNAL, _concerns(), accounts_positions),
         Followed(
             IDENTITY_JOURNAL,
-            dict.fromkeys((each.TYPE for each in _USERS), ("users",)),
+            dict.fromkeys(users.USER_EVENTS, ("users",))
+            | dict.fromkeys(users.SESSION_EVENTS, ("sessions",)),
             identity_positions,
             {SessionEnded.TYPE: auth.saw_session_end},
         ),

@@ -168,7 +168,24 @@ _LEVELS: Final = _list(_object(price=_DECIMAL, quantity=_DECIMAL, orders=_COUNT,
 _MOVED: Final = _object(success=_FLAG, message=_TEXT, transaction_id=_TEXT, timestamp=_TIME)
 _ORDER: Final = _object(data=_named("Order"))
 
+_TOKENS: Final = _object(
+    access_token=_TEXT, token_type=_TEXT, expires_in=_COUNT, refresh_token=_TEXT
+)
+
 ANSWERS: Final[Mapping[tuple[str, str], Schema]] = {
+    ("post", "/auth/login"): _TOKENS,
+    ("post", "/auth/refresh"): _TOKENS,
+    ("get", "/auth/sessions"): _object(
+        data=_list(
+            _object(
+                session_id=_TEXT,
+                created_at=_TIME,
+                last_used_at=_TIME,
+                expires_at=_TIME,
+                current=_FLAG,
+            )
+        )
+    ),
     ("get", "/balance"): _object(
         current_balance=_DECIMAL,
         updated_at=_TIME_OR_NULL,

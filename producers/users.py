@@ -15,6 +15,7 @@ from schemas.identity import (
     CommandRefused,
     RoleChanged,
     SessionEnded,
+    SessionRefreshed,
     SessionStarted,
     User,
     UserLocked,
@@ -25,7 +26,8 @@ from schemas.identity import ProfileUpdated as Updated
 from schemas.topics import IDENTITY, IDENTITY_JOURNAL
 
 _Change = UserRegistered | Updated | RoleChanged | UserLocked | UserUnlocked
-_SHOWN = tuple(each.TYPE for each in (*_Change.__args__, SessionStarted, SessionEnded))
+_Session = SessionStarted | SessionRefreshed | SessionEnded
+_SHOWN = tuple(each.TYPE for each in (*_Change.__args__, *_Session.__args__))
 
 
 class Standing(NamedTuple):
@@ -76,7 +78,7 @@ def _folded(events: list[Message]) -> Standing | None:
     sessions: dict[str, int] = {}
     for event in events:
         match event:
-            case SessionStarted():
+            case SessionStarted() | SessionRefreshed():
                 sessions[event.session_id] = event.expires_at_ms
             case SessionEnded():
                 sessions.pop(event.session_id, None)

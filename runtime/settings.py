@@ -39,7 +39,9 @@ class Settings(BaseSettings):
     trusted_proxies: str = ""
     """Addresses, separated by commas, whose X-Forwarded-For is believed."""
     command_deadline_ms: int = 2_000
-    access_token_s: int = 900
+    access_token_s: int = Field(default=900, ge=1)
+    refresh_token_s: int = Field(default=30 * 86_400, ge=1)
+    """How long a session lives that is not refreshed."""
     verdict_cache_s: float = 5.0
     feed_speed: float = Field(default=1.0, ge=1, le=100)
     """How many times faster than recorded the feed runs."""

@@ -23,6 +23,7 @@ class Happened(StrEnum):
     ROLE_CHANGED = "role-changed"
     USER_LOCKED = "user-locked"
     USER_UNLOCKED = "user-unlocked"
+    PASSWORD_CHANGED = "password-changed"  # noqa: S105  # what happened
     REFRESH_REUSED = "refresh-reused"
     KEY_ROTATED = "key-rotated"
     USER_ERASED = "user-erased"

@@ -23,6 +23,7 @@ class Reason(StrEnum):
     PROFILE_CHANGED = "profile-changed"
     SIGN_IN_BLOCKED = "sign-in-blocked"
     SIGN_IN_BUSY = "sign-in-busy"
+    REFRESH_TOKEN_USED = "refresh-token-used"  # noqa: S105  # a reason
 
 
 class Role(StrEnum):
@@ -99,7 +100,11 @@ class ReserveSignIn(Message):
 
 
 class SettleSignIn(Message):
-    """The reserved attempt was right (gives it back, starts the session) or wrong (counts)."""
+    """The reserved attempt was right (gives it back, starts the session) or wrong (counts).
+
+    The session lives until `expires_at_ms`, longer when it is refreshed; `refresh_hmac` is what
+    stays of its first refresh token, `rehashed` the same password under newer parameters.
+    """
 
     TYPE: ClassVar[str] = "identity.settle-sign-in.v1"
     address_hmac: str
@@ -107,10 +112,38 @@ class SettleSignIn(Message):
     attempt_id: str
     right: bool
     expires_at_ms: int = 0
+    refresh_hmac: str = ""
+    rehashed: Ciphertext | None = None
+
+
+class RefreshSession(Message):
+    """Exchange the session's refresh token of this generation for its next one.
+
+    The generation is what auth once wrote into the token, under a key that it alone has.
+    """
+
+    TYPE: ClassVar[str] = "identity.refresh-session.v1"
+    username_hmac: str
+    session_id: str
+    generation: int
+    refresh_hmac: str
+    next_hmac: str
+    expires_at_ms: int
+
+
+class ChangePassword(Message):
+    """The reserved attempt was right: this is the new password's hash; other sessions end."""
+
+    TYPE: ClassVar[str] = "identity.change-password.v1"
+    address_hmac: str
+    username_hmac: str
+    attempt_id: str
+    session_id: str
+    password_hash: Ciphertext
 
 
 class EndSession(Message):
-    """Sign out."""
+    """Sign out, here or elsewhere."""
 
     TYPE: ClassVar[str] = "identity.end-session.v1"
     username_hmac: str
@@ -359,7 +392,10 @@ class SignInLocked(Message):
 
 
 class SessionStarted(Message):
-    """The password was right, which gives the attempt back (answers)."""
+    """The password was right, which gives the attempt back (answers).
+
+    `password_hash` is the same password's, when it was hashed anew.
+    """
 
     TYPE: ClassVar[str] = "identity.session-started.v1"
     address_hmac: str
@@ -369,6 +405,46 @@ class SessionStarted(Message):
     session_id: str
     role: str
     expires_at_ms: int
+    refresh_hmac: str = ""
+    password_hash: Ciphertext | None = None
+
+
+class SessionRefreshed(Message):
+    """The session lives on, and only its newest refresh token counts (answers)."""
+
+    TYPE: ClassVar[str] = "identity.session-refreshed.v1"
+    user_id: str
+    username_hmac: str
+    session_id: str
+    role: str
+    generation: int
+    refresh_hmac: str
+    expires_at_ms: int
+
+
+class RefreshRefused(Message):
+    """There is no such session, or its token was used a moment ago: nothing changes (answers)."""
+
+    TYPE: ClassVar[str] = "identity.refresh-refused.v1"
+    username_hmac: str
+    session_id: str
+    reason: Reason
+
+
+class PasswordChanged(Message):
+    """The new hash counts from here on, which gives the attempt back (answers).
+
+    `ended` are the user's other sessions, which end with it.
+    """
+
+    TYPE: ClassVar[str] = "identity.password-changed.v1"
+    address_hmac: str
+    username_hmac: str
+    attempt_id: str
+    user_id: str
+    session_id: str
+    password_hash: Ciphertext
+    ended: tuple[str, ...] = ()
 
 
 class SessionEnd(StrEnum):
@@ -378,10 +454,13 @@ class SessionEnd(StrEnum):
     TOO_MANY = "too-many"
     ROLE_CHANGED = "role-changed"
     USER_LOCKED = "user-locked"
+    EXPIRED = "expired"
+    REUSED = "refresh-token-reused"
+    PASSWORD_CHANGED = "password-changed"  # noqa: S105  # a reason
 
 
 class SessionEnded(Message):
-    """Tokens of this session are dead; answers when its user signed out."""
+    """Tokens of this session are dead; answers who signed out, or came with a used token."""
 
     TYPE: ClassVar[str] = "identity.session-ended.v1"
     user_id: str
@@ -423,6 +502,8 @@ COMMANDS: Final = Codec(
     UpdateProfile,
     ReserveSignIn,
     SettleSignIn,
+    RefreshSession,
+    ChangePassword,
     EndSession,
     ChangeRole,
     LockUser,
@@ -452,6 +533,9 @@ EVENTS: Final = Codec(
     SignInFailed,
     SignInLocked,
     SessionStarted,
+    SessionRefreshed,
+    RefreshRefused,
+    PasswordChanged,
     SessionEnded,
     RoleChanged,
     UserLocked,

@@ -29,9 +29,12 @@ from schemas.envelope import (
 )
 from schemas.identity import (
     AddressSignInRefused,
+    PasswordChanged,
+    RefreshRefused,
     RegistrationRejected,
     RegistrationStarted,
     SessionEnded,
+    SessionRefreshed,
     SessionStarted,
     SignInFailed,
     SignInLocked,
@@ -60,6 +63,9 @@ _WANTED: Final = Codec(
     SignInFailed,
     SignInLocked,
     SessionStarted,
+    SessionRefreshed,
+    RefreshRefused,
+    PasswordChanged,
     SessionEnded,
     RegistrationStarted,
     RegistrationRejected,
@@ -140,7 +146,7 @@ def _awaited_id(folded: Folded) -> str:
     match folded.event:
         case AddressSignInRefused() | UserSignInRefused() | SignInReserved():
             return folded.event.attempt_id
-        case SessionStarted() | SignInFailed() | SignInLocked():
+        case SessionStarted() | SignInFailed() | SignInLocked() | PasswordChanged():
             return settle_id(folded.event.attempt_id)
         case _:
             return folded.command_id

@@ -18,11 +18,14 @@ from schemas.identity import (
     EVENTS,
     AddressSignInRefused,
     CommandRefused,
+    PasswordChanged,
     ProfileUpdated,
+    RefreshRefused,
     RegistrationRejected,
     RoleChanged,
     SessionEnd,
     SessionEnded,
+    SessionRefreshed,
     SessionStarted,
     SignInFailed,
     SignInLocked,
@@ -46,17 +49,21 @@ _ANSWERS: Final = (
     SignInFailed,
     SignInLocked,
     SessionStarted,
+    SessionRefreshed,
+    RefreshRefused,
+    PasswordChanged,
     RoleChanged,
     UserLocked,
     UserUnlocked,
 )
+_ANSWERED_ENDS: Final = (SessionEnd.SIGNED_OUT, SessionEnd.REUSED)
 
 
 class IdentityContext:
     """The `Context` of identity."""
 
     name: str = IDENTITY
-    schema_version: int = 1
+    schema_version: int = 2
     commands: Codec = COMMANDS
     events: Codec = EVENTS
 
@@ -81,9 +88,9 @@ class IdentityContext:
         return outbox(event, cause)
 
     def answers(self, event: Message, cause: Cause) -> bool:  # noqa: ARG002  # the event says all
-        """Whether somebody waits for this event; a session crowded out is nobody's answer."""
+        """Whether somebody waits for this event; sessions also end on their own."""
         if isinstance(event, SessionEnded):
-            return event.reason is SessionEnd.SIGNED_OUT
+            return event.reason in _ANSWERED_ENDS
         return isinstance(event, _ANSWERS)
 
     def entities(self, state: State) -> Iterable[str]:

@@ -16,6 +16,8 @@ def check(state: State) -> None:
         _check_attempts(person.attempts)
         if len(person.sessions) > SESSIONS_MAX:
             raise InvariantBroken(f"user {username_hmac} has {len(person.sessions)} sessions")
+        if len(person.void_attempts) > ATTEMPTS_MAX:
+            raise InvariantBroken(f"user {username_hmac} has {person.void_attempts} void attempts")
     for attempts in state.addresses.values():
         _check_attempts(attempts)
 

@@ -14,6 +14,7 @@ from schemas.identity import (
     EmailClaimed,
     EmailClaimReturned,
     EmailTaken,
+    PasswordChanged,
     ProfileUpdated,
     RegistrationStarted,
     ReleaseEmail,
@@ -39,7 +40,7 @@ _AUDITED: Final = {
 }
 
 
-def outbox(event: Message, cause: Cause) -> Sequence[Outgoing]:  # noqa: PLR0911  # one line per event
+def outbox(event: Message, cause: Cause) -> Sequence[Outgoing]:  # noqa: C901, PLR0911  # one line per event
     """The facts that follow from the event; a client's reply route travels along while it waits."""
     match event:
         case RegistrationStarted():
@@ -56,6 +57,8 @@ def outbox(event: Message, cause: Cause) -> Sequence[Outgoing]:  # noqa: PLR0911
             return (_reserve_user(event),)
         case SessionStarted() | SignInFailed() | SignInLocked() | UserSignInRefused():
             return (_settle_address(event),)
+        case PasswordChanged():
+            return (_settle_address(event), _password_changed(event, cause))
         case SessionEnded():
             return (_session_ended(event, cause),)
         case RoleChanged() | UserLocked() | UserUnlocked():
@@ -100,7 +103,7 @@ def _reserve_user(event: AddressReserved) -> Outgoing:
 
 
 def _settle_address(
-    event: SessionStarted | SignInFailed | SignInLocked | UserSignInRefused,
+    event: SessionStarted | SignInFailed | SignInLocked | UserSignInRefused | PasswordChanged,
 ) -> Outgoing:
     message = SettleAddressSignIn(
         address_hmac=event.address_hmac,
@@ -117,6 +120,16 @@ def _session_ended(event: SessionEnded, cause: Cause) -> Outgoing:
         request_id=cause.correlation_id,
         by=cause.user_id,
         detail=event.reason,
+    )
+    return Outgoing(SECURITY_AUDIT, event.username_hmac, message)
+
+
+def _password_changed(event: PasswordChanged, cause: Cause) -> Outgoing:
+    message = SecurityEvent(
+        happened=Happened.PASSWORD_CHANGED,
+        user=event.username_hmac,
+        address=event.address_hmac,
+        request_id=cause.correlation_id,
     )
     return Outgoing(SECURITY_AUDIT, event.username_hmac, message)
 

@@ -41,6 +41,7 @@ BODIES: dict[str, Json] = {
         "marketing_emails_consent": True,
     },
     "post /auth/logout": {},
+    "post /auth/password": {"current_password": "Wr0ng!Wr0ng!Wr0ng", "new_password": SECRET},
     "post /ops/users/{username}/role": {"role": "trader"},
     "post /balance/deposit": {"amount": "1"},
     "post /balance/withdraw": {"amount": "1"},
@@ -68,6 +69,7 @@ EXAMPLES = {
     "asset_id": "BTC",
     "order_id": "0" * 32,
     "command_id": "0" * 32,
+    "session_id": "0" * 32,
     "symbol": "BTC-USD",
     "username": "nobody_at_all",
 }

@@ -21,6 +21,7 @@ EXAMPLES = {
     "symbol": "NONE-USD",
     "username": "nobody_at_all",
     "command_id": "0" * 32,
+    "session_id": "0" * 32,
 }
 HARMLESS = {("POST", "/api/v1/auth/logout"): {"content": b"not json"}}
 """What would end the session that the table is asked with."""

@@ -24,9 +24,9 @@ from schemas.auth import Verdict
 from schemas.identity import Role
 
 CALLS = sorted((method, each.path) for each in ROUTES for method in each.methods - {"HEAD"})
-OPEN = ("/health", "/openapi.json", "/docs")
+OPEN = ("/health", "/.well-known/jwks.json", "/openapi.json", "/docs")
 OPEN_IN_API = ("inventory", "markets", "time", "commands")
-OPEN_AUTH = ("/api/v1/auth/register", "/api/v1/auth/login")
+OPEN_AUTH = ("/api/v1/auth/register", "/api/v1/auth/login", "/api/v1/auth/refresh")
 DEAD = ("expired", "revoked", "unknown")
 
 

@@ -91,6 +91,8 @@ def auth(sender: Sender, *, is_vault_down: bool = False) -> Auth:
         tokens=other,
         registering=registering,
         signing_in=other,
+        refreshing=other,
+        changing_password=other,
         sender=sender,
         tail=tail,
     )
