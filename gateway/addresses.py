@@ -7,22 +7,29 @@ from ipaddress import IPv6Address, IPv6Network
 from starlette.requests import Request
 from starlette.types import Scope
 
+from runtime.security.proxies import Proxies
+
 _UNKNOWN = "unknown"
 _CHARACTERS_MAX = 64
 _IPV6_PREFIX = 64
 
 
-def trusted(setting: str) -> frozenset[str]:
-    """The proxies of a comma-separated setting."""
-    return frozenset(each.strip() for each in setting.split(",") if each.strip())
+@lru_cache(maxsize=16)
+def trusted(setting: str) -> Proxies:
+    """The proxies of a comma-separated setting.
+
+    Raises:
+        ValueError: something in it is neither an address nor a network.
+    """
+    return Proxies(setting)
 
 
-def address_of(request: Request, proxies: frozenset[str]) -> str:
+def address_of(request: Request, proxies: Proxies) -> str:
     """The caller's network address, as the outermost trusted proxy saw it."""
     return address_in(request.scope, proxies)
 
 
-def address_in(scope: Scope, proxies: frozenset[str]) -> str:
+def address_in(scope: Scope, proxies: Proxies) -> str:
     """The same of a request that nothing is read of yet."""
     client = scope.get("client")
     peer: str = client[0] if client else _UNKNOWN
@@ -47,7 +54,7 @@ def network_of(address: str) -> str:
     return str(IPv6Network((parsed, _IPV6_PREFIX), strict=False))
 
 
-def _caller(peer: str, hops: Sequence[str], proxies: frozenset[str]) -> str:
+def _caller(peer: str, hops: Sequence[str], proxies: Proxies) -> str:
     """Each proxy appends whom it saw: walk back as long as the speaker is trusted."""
     address = peer
     for hop in reversed(hops):

@@ -16,6 +16,7 @@ from uvicorn.server import ServerState
 
 from runtime import metrics
 from runtime.security.headers import SECURITY_HEADERS
+from runtime.security.proxies import Proxies
 
 HEAD_BYTES_MAX: Final = 16 * 1024
 """Request line and headers; an access token of 4 KiB fits."""
@@ -31,7 +32,7 @@ class Bounds(NamedTuple):
 
     arrival_s: float = 10.0
     connections: int | None = None
-    free: frozenset[str] = frozenset()
+    free: Proxies = Proxies("")
 
 
 class Refusal(NamedTuple):
@@ -172,7 +173,9 @@ class Protocol(HttpToolsProtocol):
             return
         self._unread_since_s = None
         since_s = self._arriving_since_s
-        if since_s is not None and now_s - since_s > self.bounds.arrival_s:
+        if since_s is None or self.flow.read_paused:
+            return  # nothing is due from the client
+        if now_s - since_s > self.bounds.arrival_s:
             self.refuse(TOO_SLOW)
 
     def _is_too_large(self) -> bool:

@@ -14,6 +14,7 @@ from runtime import logs, metrics
 from runtime.devstack.processes import GATEWAY
 from runtime.http_protocol import Bounds, Protocol, sweep
 from runtime.process import collect_rarely, end_if_stuck, mark_ready
+from runtime.security.proxies import Proxies
 from runtime.settings import Settings, settings
 
 _BACKLOG: Final = 2_048
@@ -73,11 +74,10 @@ def _config(settings: Settings) -> uvicorn.Config:
 
 
 def _bounds(settings: Settings) -> Bounds:
-    proxies = (each.strip() for each in settings.trusted_proxies.split(","))
     return Bounds(
         arrival_s=settings.request_arrival_s,
         connections=settings.connections_per_address if settings.has_limits else None,
-        free=frozenset(each for each in proxies if each),
+        free=Proxies(settings.trusted_proxies),
     )
 
 

@@ -4,8 +4,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from runtime.security.proxies import Proxies
 
 
 class Settings(BaseSettings):
@@ -37,7 +39,7 @@ class Settings(BaseSettings):
     gateway_host: str = "127.0.0.1"
     gateway_port: int = 8080
     trusted_proxies: str = ""
-    """Addresses, separated by commas, whose X-Forwarded-For is believed."""
+    """Addresses and networks, separated by commas, whose X-Forwarded-For is believed."""
     profile: Literal["standard", "test"] = "standard"
     """`test` lifts all limits of rates and connections, for tests and benchmarks."""
     rate_address_per_s: float = Field(default=50, gt=0, le=1_000_000)
@@ -85,6 +87,12 @@ class Settings(BaseSettings):
         if self.insights_url is not None and not self.insights_model:
             raise ValueError("CNOP_INSIGHTS_URL needs CNOP_INSIGHTS_MODEL")
         return self
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _is_readable(cls, setting: str) -> str:
+        Proxies(setting)
+        return setting
 
     @model_validator(mode="after")
     def _has_both_tls_files(self) -> Self:
