@@ -67,17 +67,20 @@ async def read_object(request: Request) -> Mapping[str, Any]:
 
 def _depth(value: object) -> int:
     """How many levels of objects and lists a value has; what is too deep is not walked further."""
-    deepest, level = 0, [value]
+    deepest, level = 0, _nested([value])
     while level and deepest <= _DEPTH_MAX:
-        level = [inner for each in level for inner in _inside(each)]
         deepest += 1
-    return deepest - 1
+        level = _nested(inner for each in level for inner in each)
+    return deepest
 
 
-def _inside(value: object) -> Iterable[object]:
-    if isinstance(value, dict):
-        return cast("dict[str, object]", value).values()
-    return cast("list[object]", value) if isinstance(value, list) else ()
+def _nested(values: Iterable[object]) -> list[Iterable[object]]:
+    """What the objects and lists among these hold."""
+    return [
+        cast("dict[str, object]", each).values() if isinstance(each, dict) else each
+        for each in cast("Iterable[dict[str, object] | list[object]]", values)
+        if isinstance(each, dict | list)
+    ]
 
 
 def _not_an_object(message: str) -> Problem:

@@ -159,7 +159,7 @@ class Protocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         metrics.CONNECTIONS_REFUSED.labels(refusal.code).inc()
-        if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
+        if not self._is_answering():
             self.transport.write(_answer(refusal))
         self.transport.close()
 
@@ -177,6 +177,11 @@ class Protocol(HttpToolsProtocol):
             return  # nothing is due from the client
         if now_s - since_s > self.bounds.arrival_s:
             self.refuse(TOO_SLOW)
+
+    def _is_answering(self) -> bool:
+        """Whether a part of an answer is on its way to the client."""
+        cycle: Any = self.cycle  # None before the first request
+        return cycle is not None and cycle.response_started and not cycle.response_complete
 
     def _is_too_large(self) -> bool:
         if len(self.headers) > HEADERS_MAX:

@@ -157,13 +157,14 @@ async def test_both_gateways_count_an_address_together(edges: Edges) -> None:
         edges.client(edges.url, address) as plain,
         edges.client(edges.secure_url, address) as secure,
     ):
-        asked = [each.get("/api/v1/time") for _ in range(BURST) for each in (plain, secure)]
+        first = [(await secure.get("/api/v1/time")).status_code for _ in range(BURST // 2)]
+        assert set(first) == {200}
+        asked = [plain.get("/api/v1/time") for _ in range(2 * BURST)]
         answers = await asyncio.gather(*asked)
         elapsed_s = time.monotonic() - began_s
-        statuses = Counter(each.status_code for each in answers)
-        assert statuses[200] + statuses[429] == 2 * BURST
+        statuses = Counter([*first, *(each.status_code for each in answers)])
+        assert statuses[200] + statuses[429] == len(first) + len(answers)
         assert BURST <= statuses[200] <= BURST + RATE * elapsed_s + 2
-        assert statuses[429] > 0
         refused = next(each for each in answers if each.status_code == 429)
         assert refused.headers["ratelimit-policy"] == f'"address";q={BURST};w={BURST // RATE}'
         async with edges.client(edges.url, loopback()) as other:
@@ -173,7 +174,8 @@ async def test_both_gateways_count_an_address_together(edges: Edges) -> None:
             return (await plain.get("/api/v1/time")).status_code == 200
 
         await until(is_served_again, limit_s=3 + int(refused.headers["retry-after"]))
-    assert await edges.metric("cnop_gateway_rate_limited_total", limit="address") > 0
+    limited = await edges.metric("cnop_gateway_rate_limited_total", limit="address")
+    assert limited >= statuses[429]
 
 
 async def test_a_user_may_place_so_many_orders(trader: Trader) -> None:
@@ -216,9 +218,9 @@ async def _slowest_s(trader: Trader, times: int) -> float:
     slowest_s = 0.0
     for _ in range(times):
         began_s = time.monotonic()
-        answer = await trader.send("GET", "/balance")
+        answer = await trader.send("POST", "/balance/deposit", json={"amount": "0.01"})
         slowest_s = max(slowest_s, time.monotonic() - began_s)
-        assert answer.status_code == 200, answer.text
+        assert answer.status_code == 201, answer.text
         await asyncio.sleep(1 / RATE)
     return slowest_s
 
