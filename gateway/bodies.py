@@ -76,11 +76,13 @@ def _depth(value: object) -> int:
 
 def _nested(values: Iterable[object]) -> list[Iterable[object]]:
     """What the objects and lists among these hold."""
-    return [
-        cast("dict[str, object]", each).values() if isinstance(each, dict) else each
-        for each in cast("Iterable[dict[str, object] | list[object]]", values)
-        if isinstance(each, dict | list)
-    ]
+    found: list[Iterable[object]] = []
+    for each in values:
+        if isinstance(each, dict):
+            found.append(cast("dict[str, object]", each).values())
+        elif isinstance(each, list):
+            found.append(cast("list[object]", each))
+    return found
 
 
 def _not_an_object(message: str) -> Problem:
