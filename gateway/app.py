@@ -32,6 +32,8 @@ from gateway import (
 )
 from gateway.access import ACCESS, admit
 from gateway.edge import Edge
+from gateway.headers import Origins
+from gateway.limits import STATE, Limits, limits_of
 from gateway.services import running_services
 from runtime.settings import settings
 
@@ -115,17 +117,17 @@ ROUTES = (
 
 
 @asynccontextmanager
-async def _lifespan(app: Starlette) -> AsyncGenerator[None]:
+async def _lifespan(app: Starlette) -> AsyncGenerator[dict[str, Limits | None]]:
     async with running_services(settings()) as services:
         app.state.services = services
-        yield
+        yield {STATE: limits_of(settings())}
 
 
 class _Gateway(Starlette):
     """All failures are the edge's, so Starlette's own layers around the routes are left out."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Edge(self.router)
+        return Edge(self.router, Origins(settings().cors_origins))
 
 
 app = _Gateway(routes=ROUTES, lifespan=_lifespan)

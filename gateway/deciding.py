@@ -16,6 +16,7 @@ from gateway.replies import DECISIONS, Replies, Reply
 from producers.commands import Acknowledgement, CommandPublisher
 from read_models.commands import queries as commands
 from read_models.commands.queries import Outcome
+from runtime.breaker import Breaker
 from runtime.errors import Unavailable
 from runtime.security.pseudonyms import Pseudonyms
 from runtime.table import Readable
@@ -29,6 +30,7 @@ RETAIN_MS: Final = 24 * 60 * 60 * 1_000
 _POLL_S: Final = 0.02
 _POLL_S_MAX: Final = 0.2
 _OUTCOME_S: Final = 2.0
+_QUESTIONS_MIN: Final = 5
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -107,6 +109,7 @@ class Deciding:
         self._pseudonyms: Final = pseudonyms
         self._deadline_ms: Final = deadline_ms
         self._flights: Final[dict[str, _Flight]] = {}
+        self._breakers: Final[dict[str, Breaker]] = {}
         self.ids: Final = ids
 
     async def decide(self, request: Request, order: Order) -> Decided:
@@ -142,8 +145,34 @@ class Deciding:
         """A question that changes nothing if it is never answered, or a wish that may be repeated.
 
         Raises:
-            Unavailable: no answer within the deadline.
+            Unavailable: no answer within the deadline, or none of late.
         """
+        with self._breaker(message.TYPE).call():
+            return await self._answered(
+                topic,
+                message,
+                deadline_ms=deadline_ms,
+                correlation_id=correlation_id,
+                key=key,
+                caller=caller,
+            )
+
+    def _breaker(self, question: str) -> Breaker:
+        """One for each kind of question: a flood of sign-ins must not keep out who is signed in."""
+        if (breaker := self._breakers.get(question)) is None:
+            breaker = self._breakers[question] = Breaker(question, calls_min=_QUESTIONS_MIN)
+        return breaker
+
+    async def _answered(  # noqa: PLR0913  # one keyword per header
+        self,
+        topic: str,
+        message: Message,
+        *,
+        deadline_ms: int,
+        correlation_id: str | None,
+        key: str | None,
+        caller: Verdict | None,
+    ) -> Reply:
         command_id = self.ids.random("")
         future = self._replies.waiters.expect(command_id)
         try:

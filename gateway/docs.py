@@ -1,5 +1,7 @@
 """/openapi.json and /docs: the contract for machines, and a plain page for people."""
 
+import base64
+import hashlib
 import html
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -23,6 +25,7 @@ from gateway.forms import (
     RoleForm,
 )
 from gateway.shapes import SHAPES, content_of
+from runtime.security.headers import NOTHING
 
 _TEXT: Final = {"type": "string"}
 _FLAG: Final = {"type": "boolean"}
@@ -394,7 +397,7 @@ async def openapi(_: Request) -> Response:
 
 async def page(_: Request) -> Response:
     """GET /docs."""
-    return HTMLResponse(_page())
+    return HTMLResponse(_page(), headers={"Content-Security-Policy": _POLICY})
 
 
 @lru_cache(maxsize=1)
@@ -461,7 +464,7 @@ _BRACES: Final = str.maketrans("", "", "{}")
 
 
 def _responses(call: Call) -> dict[str, Any]:
-    refusals = {*call.refusals, 422, 503}
+    refusals = {*call.refusals, 422, 429, 503}
     if call.body is not None:
         refusals |= {400, 413, 415}
     if not call.is_open:
@@ -482,6 +485,14 @@ def _responses(call: Call) -> dict[str, Any]:
     return responses
 
 
+_STYLE: Final = (
+    "body{font:16px sans-serif;margin:2rem;max-width:60rem}td{padding:.3rem .8rem .3rem 0}"
+)
+_STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_POLICY: Final = f"{NOTHING.decode()}; style-src 'sha256-{_STYLE_HASH}'"
+"""The page has its own style and nothing else."""
+
+
 @lru_cache(maxsize=1)
 def _page() -> str:
     rows = "".join(
@@ -493,8 +504,7 @@ def _page() -> str:
     )
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><title>CNOP API</title>"
-        "<style>body{font:16px sans-serif;margin:2rem;max-width:60rem}"
-        "td{padding:.3rem .8rem .3rem 0}</style>"
+        f"<style>{_STYLE}</style>"
         '<h1>CNOP API</h1><p>The whole contract: <a href="/openapi.json">openapi.json</a>.</p>'
         f"<table>{rows}</table></html>"
     )

@@ -27,6 +27,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "validation-failed": Kind(422, "Validation failed", "Something in the request is not valid."),
     "bad-request": Kind(400, "Bad request", "The request cannot be understood."),
+    "headers-too-large": Kind(
+        431, "Headers too large", "The request line and headers are over 16 KiB or 100 headers."
+    ),
+    "request-timeout": Kind(408, "Request timeout", "The request did not arrive whole in time."),
+    "rate-limited": Kind(429, "Too many requests", "Too many requests; wait before the next one."),
     # who asks
     "invalid-token": Kind(
         401, "Not signed in", "The access token is missing, malformed, expired or revoked."

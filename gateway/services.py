@@ -22,6 +22,7 @@ from read_models.activity import queries as activity
 from read_models.orders import queries as orders
 from read_models.portfolio import queries as portfolio
 from read_models.users import queries as users
+from runtime.breaker import Breaker
 from runtime.dynamodb import DynamoTable, open_dynamodb
 from runtime.projection import TableSpec
 from runtime.projector import Position, positions
@@ -38,6 +39,8 @@ from schemas.topics import ACCOUNTS_JOURNAL, IDENTITY_JOURNAL
 ORDERS: Final = "orders"
 PORTFOLIO: Final = "portfolio"
 ACTIVITY: Final = "activity"
+_ANSWER_S: Final = 5.0
+"""Of DynamoDB; who asks here waits for the answer."""
 _MODELS: Final = {ORDERS: orders, PORTFOLIO: portfolio, ACTIVITY: activity}
 
 
@@ -71,8 +74,12 @@ async def running_services(settings: Settings) -> AsyncGenerator[Services]:
     Raises:
         Unavailable: Kafka does not answer.
     """
-    async with open_dynamodb(settings) as client, running_narrator(settings) as narrator:
-        services = _wired(settings, DynamoTable(client, settings), narrator)
+    async with (
+        open_dynamodb(settings, answer_s=_ANSWER_S) as client,
+        running_narrator(settings) as narrator,
+    ):
+        table = DynamoTable(client, settings, breaker=Breaker("dynamodb"))
+        services = _wired(settings, table, narrator)
         try:
             await services.publisher.start()
             await services.replies.start()

@@ -124,6 +124,24 @@ AUDIT_DROPPED = Counter(
     ["reason"],
 )
 
+# --- gateway -----------------------------------------------------------------------------------
+
+RATE_LIMITED = Counter(
+    "cnop_gateway_rate_limited_total",
+    "Requests refused with 429, by the limit they hit.",
+    ["limit"],
+)
+CONNECTIONS_REFUSED = Counter(
+    "cnop_gateway_connections_refused_total",
+    "Connections closed by the server: too many of an address, too slow, or too large a head.",
+    ["reason"],
+)
+BREAKER_STATE = Gauge(
+    "cnop_breaker_state",
+    "What a circuit breaker does with calls: 0 closed, 1 half open, 2 open.",
+    ["dependency"],
+)
+
 # --- feeds and clock ---------------------------------------------------------------------------
 
 FEED_QUOTES = Counter("cnop_feed_quotes_total", "Quotes published.", ["feed", "symbol"])

@@ -1,7 +1,9 @@
 import pytest
+from pydantic import ValidationError
 from starlette.requests import Request
 
 from gateway.addresses import address_of, trusted
+from runtime.settings import Settings
 
 
 def request(*forwarded: str) -> Request:
@@ -27,3 +29,16 @@ def test_nobody_is_believed_unless_configured(forwarded: tuple[str, ...]) -> Non
 )
 def test_a_trusted_proxy_says_whom_it_saw(forwarded: tuple[str, ...], address: str) -> None:
     assert address_of(request(*forwarded), trusted("10.0.0.1, 10.0.0.2")) == address
+
+
+def test_a_network_of_proxies_is_trusted_as_a_whole() -> None:
+    proxies = trusted("10.0.0.0/30, 2001:db8::/32")
+    assert address_of(request("1.2.3.4, 10.0.0.2"), proxies) == "1.2.3.4"
+    assert address_of(request("1.2.3.4, 10.0.0.9"), proxies) == "10.0.0.9"
+    assert "2001:db8::7" in proxies
+    assert "unknown" not in proxies
+
+
+def test_what_is_no_address_cannot_be_trusted() -> None:
+    with pytest.raises(ValidationError, match="IPv4 or IPv6"):
+        Settings(trusted_proxies="10.0.0")
