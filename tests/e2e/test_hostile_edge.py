@@ -5,6 +5,7 @@ through a wire that can be cut, the other speaks HTTPS. They count together.
 """
 
 import asyncio
+import json
 import ssl
 import sys
 import time
@@ -23,6 +24,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from operators import cnop
 from traders import Gateways, Trader, loopback, order, until
 from wire import Cut, Wire
 
@@ -180,7 +182,7 @@ async def test_both_gateways_count_an_address_together(edges: Edges) -> None:
     assert limited >= statuses[429]
 
 
-async def test_a_user_may_place_so_many_orders(trader: Trader) -> None:
+async def test_a_user_may_place_so_many_orders(stack: Stack, trader: Trader) -> None:
     began_s = time.monotonic()
     body = order(asset_id="BTC", order_type="limit_buy", quantity="0.001", price="1000")
     asked = [trader.send("POST", "/orders", json=body) for _ in range(ORDERS_BURST + 20)]
@@ -197,6 +199,12 @@ async def test_a_user_may_place_so_many_orders(trader: Trader) -> None:
         assert '"orders";r=0' in each.headers["ratelimit"]
     canceled = await trader.send("DELETE", "/orders")
     assert canceled.status_code == 200, "cancels are never limited as orders"
+
+    async def is_told_once() -> bool:
+        said = await cnop(stack, "audit", "--user", trader.username, "--happened", "rate-limited")
+        return [json.loads(each)["detail"] for each in said.stdout.splitlines()] == ["orders"]
+
+    await until(is_told_once, limit_s=20)
 
 
 async def test_200_slow_clients_hold_nobody_up_and_are_given_up(
