@@ -17,6 +17,10 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     value: bytes | None
     headers: Sequence[tuple[str, bytes]]
 
+    def by_name(self) -> Mapping[str, bytes]:
+        """The headers by name; the last of a repeated name counts."""
+        return dict(self.headers)
+
 
 class NewRecord(msgspec.Struct, frozen=True, gc=False):
     """A record to append."""

@@ -30,7 +30,7 @@ from runtime.table import (
     merged,
 )
 from schemas.codec import PoisonMessage
-from schemas.envelope import CE_TYPE, header_map
+from schemas.envelope import CE_TYPE
 from schemas.journal import JOURNAL, CommandDiscarded
 
 ACTIONS_MAX: Final = 100
@@ -72,9 +72,9 @@ class _Model:
         self.since: Final = (stored or _START).offset
         self.stored = stored
 
-    def is_behind(self, position: Position) -> bool:
-        """Whether its checkpoint has to move to be at this position."""
-        return (self.stored or _START).offset < position.offset
+    def is_behind(self, offset: int) -> bool:
+        """Whether its checkpoint has to move to be at this offset."""
+        return (self.stored or _START).offset < offset
 
     def move(self, journal: str, partition: int, position: Position) -> Checkpoint:
         """Its next checkpoint, which expects the one before."""
@@ -116,7 +116,7 @@ class Fold:
     @property
     def is_ahead(self) -> bool:
         """Whether records are folded that no cut covers yet: they had no rows."""
-        return any(each.is_behind(self.position) for each in self._models)
+        return any(each.is_behind(self._next_offset) for each in self._models)
 
     def take(self, records: Iterable[Record]) -> list[Cut]:
         """Fold records: skip those before the position, stop at a gap (R2).
@@ -133,7 +133,7 @@ class Fold:
             if record.offset < self._next_offset:
                 continue
             try:
-                fresh = [(self._key(each), each) for each in self._changes(record)]
+                fresh = [(self._key(each), each) for each in self.changes(record)]
             except Halted:
                 if self.is_ahead or rows:  # first what can be projected; it raises again
                     break
@@ -148,21 +148,13 @@ class Fold:
             cuts.append(self._cut(rows.values()))
         return cuts
 
-    def settle(self) -> Cut:
-        """The cut that only moves checkpoints."""
-        return self._cut(())
+    def changes(self, record: Record) -> Sequence[Change]:
+        """The rows that the next record changes; whoever takes it counts it.
 
-    def _cut(self, changes: Iterable[Change]) -> Cut:
-        position = self.position
-        checkpoints = [
-            each.move(self._journal, self._partition, position)
-            for each in self._models
-            if each.is_behind(position)
-        ]
-        return Cut(tuple(changes), checkpoints, position)
-
-    def _changes(self, record: Record) -> Sequence[Change]:
-        headers = header_map(record.headers)
+        Raises:
+            Halted: it cannot be read.
+        """
+        headers = record.by_name()
         try:
             event_type, epoch = event_type_of(headers), epoch_of(headers)
             if not self._claims.admits(event_type, epoch, record.offset):  # R1
@@ -185,6 +177,19 @@ class Fold:
             raise InvariantBroken(f"{self._place(record.offset)} changes {len(changes)} rows")
         return changes
 
+    def settle(self) -> Cut:
+        """The cut that only moves checkpoints."""
+        return self._cut(())
+
+    def _cut(self, changes: Iterable[Change]) -> Cut:
+        position = self.position
+        checkpoints = [
+            each.move(self._journal, self._partition, position)
+            for each in self._models
+            if each.is_behind(position.offset)
+        ]
+        return Cut(tuple(changes), checkpoints, position)
+
     def _key(self, change: Change) -> Key:
         row = change.row if isinstance(change, Put) else change.key
         partition_key, sort_key = self._keys[change.table]
@@ -194,6 +199,19 @@ class Fold:
         return f"{self._journal}/{self._partition}/{offset}"
 
 
+class _Meters:
+    """What is measured of one read model's partition."""
+
+    def __init__(self, name: str, journal: str, partition: int) -> None:
+        place = (name, journal, str(partition))
+        self.transaction_seconds: Final = metrics.PROJECTOR_TRANSACTION_SECONDS.labels(name)
+        self.rows: Final = metrics.PROJECTOR_ROWS.labels(name)
+        self.retries: Final = metrics.PROJECTOR_RETRIES.labels(name)
+        self.records: Final = metrics.PROJECTOR_RECORDS.labels(*place)
+        self.fenced: Final = metrics.PROJECTOR_FENCED.labels(*place)
+        self.checkpoint_offset: Final = metrics.PROJECTOR_CHECKPOINT_OFFSET.labels(*place)
+
+
 class Projector:
     """One journal partition of some read models, written through `table`; times are seconds."""
 
@@ -201,7 +219,10 @@ class Projector:
         self, projections: Sequence[Projection], journal: str, partition: int, table: Table
     ) -> None:
         self._projections = projections
-        self._models_of = {spec.name: each.name for each in projections for spec in each.tables}
+        self._meters = {each.name: _Meters(each.name, journal, partition) for each in projections}
+        self._meters_of = {
+            spec.name: self._meters[each.name] for each in projections for spec in each.tables
+        }
         self._journal = journal
         self._partition = partition
         self._table = table
@@ -228,7 +249,8 @@ class Projector:
             Halted: a record cannot be read.
         """
         fold = self._fold or await self._load()
-        self._pending += fold.take(records)
+        if records:
+            self._pending += fold.take(records)
         self._settle(fold, now_s)
         while self._pending:
             await self._write(self._pending[0])
@@ -239,7 +261,7 @@ class Projector:
         stored = {each: await self._stored(each) for each in self._projections}
         self._fold = Fold(stored, self._journal, self._partition)
         for each, position in stored.items():
-            self._mark(each.name, position or _START)
+            self._meters[each.name].checkpoint_offset.set((position or _START).offset)
         self._stored_offset = self._fold.position.offset
         return self._fold
 
@@ -263,33 +285,25 @@ class Projector:
             await self._table.transact(cut.changes, checkpoints=cut.checkpoints)
         except ConditionFailed:  # somebody else wrote, or this did before its answer was lost
             for each in cut.checkpoints:
-                metrics.PROJECTOR_FENCED.labels(*self._labels(self._models_of[each.table])).inc()
+                self._meters_of[each.table].fenced.inc()
             await self._load()
             return
         except Unavailable:
             for each in cut.checkpoints:
-                metrics.PROJECTOR_RETRIES.labels(self._models_of[each.table]).inc()
+                self._meters_of[each.table].retries.inc()
             raise
         self._pending.popleft()
         self._count(cut, perf_counter() - started_s)
         self._stored_offset = cut.position.offset
 
     def _count(self, cut: Cut, took_s: float) -> None:
-        rows = Counter(self._models_of[each.table] for each in cut.changes)
+        rows = Counter(self._meters_of[each.table] for each in cut.changes)
         for each in cut.checkpoints:
-            name, before = self._models_of[each.table], each.expected or _START._asdict()
-            metrics.PROJECTOR_TRANSACTION_SECONDS.labels(name).observe(took_s)
-            metrics.PROJECTOR_ROWS.labels(name).inc(rows[name])
-            metrics.PROJECTOR_RECORDS.labels(*self._labels(name)).inc(
-                cut.position.offset - before["offset"]
-            )
-            self._mark(name, cut.position)
-
-    def _mark(self, name: str, position: Position) -> None:
-        metrics.PROJECTOR_CHECKPOINT_OFFSET.labels(*self._labels(name)).set(position.offset)
-
-    def _labels(self, name: str) -> tuple[str, str, str]:
-        return (name, self._journal, str(self._partition))
+            meters, before = self._meters_of[each.table], each.expected or _START._asdict()
+            meters.transaction_seconds.observe(took_s)
+            meters.rows.inc(rows[meters])
+            meters.records.inc(cut.position.offset - before["offset"])
+            meters.checkpoint_offset.set(cut.position.offset)
 
 
 def checkpoint_key(spec: TableSpec, journal: str, partition: int) -> Row:

@@ -1,5 +1,6 @@
 """Seeded histories: run, judged, and told line by line when somebody wants to see one."""
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -50,8 +51,12 @@ def run_all(seeds: Iterable[int], commands: int) -> Iterator[History]:
 
 
 def _start() -> None:
-    """Writers start again hundreds of times in each history; nobody reads of it."""
+    """Writers start again hundreds of times in each history; nobody reads of it.
+
+    Hardly anything is garbage before a history ends, and then nearly all is.
+    """
     collect_rarely()
+    gc.disable()
     logging.disable(logging.WARNING)
 
 
@@ -60,6 +65,8 @@ def _judged(seed: int, commands: int) -> History:
         return History(seed, run(seed, commands))
     except Exception:  # noqa: BLE001  # the one who asked wants to know, whatever it is
         return History(seed, Counter(), traceback.format_exc())
+    finally:
+        gc.collect()
 
 
 class Told:
@@ -74,7 +81,7 @@ class Told:
         if topic not in _TOLD:
             return
         for record in records:
-            headers = dict(record.headers)
+            headers = record.by_name()
             source = headers.get(SOURCE, b"").decode() if topic.endswith(".commands") else ""
             kind = headers.get(CE_TYPE, b"?").decode()
             body = (record.value or b"").decode("utf-8", "replace")[:_BODY_CHARACTERS_MAX]

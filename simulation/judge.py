@@ -1,22 +1,14 @@
 """What must hold of a finished run, read from the logs alone and from the live states."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from consumers.identity import invariants as identity_invariants
-from runtime.journal.partition import Partition
+from runtime.journal.entries import constant_headers
 from runtime.log import NewRecord, Record
 from schemas import journal
-from schemas.envelope import (
-    CE_TYPE,
-    ENTITY_ID,
-    ENTITY_VERSION,
-    LOGICAL_TIME,
-    SOURCE,
-    SOURCE_OFFSET,
-    SOURCE_SEQUENCE,
-)
+from schemas.envelope import CE_TYPE, SOURCE_OFFSET
 from schemas.topics import CONTEXTS, inbox_of
 from simulation.laws import (
     Told,
@@ -33,11 +25,9 @@ from simulation.system import DECIDERS, System
 if TYPE_CHECKING:
     from simulation.reference.exchange import Name, Said
 
-_ESSENTIAL: Final = (
-    *(CE_TYPE, SOURCE_OFFSET, LOGICAL_TIME, ENTITY_ID, ENTITY_VERSION, SOURCE, SOURCE_SEQUENCE),
-)
-"""The headers that follow from the inbox alone."""
-_ALL: Final = 1 << 62
+_WRITERS_OWN: Final = len(constant_headers("", 0))
+"""How many headers say whose record it is; those behind them follow from the inbox alone."""
+_POINTER: Final = journal.CommandDuplicate.TYPE.encode()
 
 
 def judge(system: System) -> Counter[str]:
@@ -53,12 +43,15 @@ def judge(system: System) -> Counter[str]:
         inbox = system.broker.records((inbox_of(context), place[1]))
         name = f"{context}/{place[1]}"
         check_sources(name, valid, len(inbox))
-        _check_decisions(system, context, place[1], valid)
+        journaled: dict[int, list[Record]] = defaultdict(list)
         by_offset = said[context, place[1]] = defaultdict(list)
         for record in valid:
             event = told.add(context, record)
-            if (offset := dict(record.headers).get(SOURCE_OFFSET)) is not None:
-                by_offset[int(offset)].append(event)
+            if (source := record.by_name().get(SOURCE_OFFSET)) is not None:
+                offset = int(source)
+                journaled[offset].append(record)
+                by_offset[offset].append(event)
+        _check_decisions(system, context, place[1], journaled)
     inboxes = {
         (context, place[1]): system.broker.records(place)
         for context, place in system.places("commands")
@@ -72,30 +65,30 @@ def judge(system: System) -> Counter[str]:
     return told.happened
 
 
-def _check_decisions(system: System, context: str, number: int, valid: Sequence[Record]) -> None:
+def _check_decisions(
+    system: System, context: str, number: int, journaled: Mapping[int, Sequence[Record]]
+) -> None:
     """The journal is what one undisturbed writer decides from the same inbox, event by event."""
-    partition = Partition(DECIDERS[context], number, system.broker.partitions.__getitem__)
-    partition.resend_from = _ALL  # what it sends is only counted
-    told: dict[int, list[Record]] = {}
-    for record in valid:
-        if (offset := dict(record.headers).get(SOURCE_OFFSET)) is not None:
-            told.setdefault(int(offset), []).append(record)
+    partition = system.anew(context, number)
     for record in system.broker.records(partition.inbox):
-        partition.next_offset = told[record.offset][0].offset  # what outcomes refer to
-        decided = [_essence(each) for each in partition.decide(record)]
-        found = [_essence(each) for each in told[record.offset]]
-        assert found == decided, f"{context}/{number}: {record.offset} was decided differently"
+        found = journaled[record.offset]
+        partition.next_offset = found[0].offset  # what outcomes refer to
+        decided = partition.decide(record)
+        where = f"{context}/{number}: {record.offset}"
+        assert len(found) == len(decided), f"{where} was decided to other events"
+        assert all(map(_is_same, found, decided)), f"{where} was decided differently"
 
 
-def _essence(record: Record | NewRecord) -> tuple[bytes | None, list[bytes | None]]:
-    headers = dict(record.headers)
-    is_pointer = headers[CE_TYPE] == journal.CommandDuplicate.TYPE.encode()
-    return None if is_pointer else record.value, [headers.get(each) for each in _ESSENTIAL]
+def _is_same(found: Record, decided: NewRecord) -> bool:
+    """Whether they differ in nothing but their writers, and in where a duplicate points."""
+    return found.headers[_WRITERS_OWN:] == tuple(decided.headers) and (
+        found.value == decided.value or found.by_name()[CE_TYPE] == _POINTER
+    )
 
 
 def _check_letters(system: System, happened: Counter[str]) -> None:
     letters = {
-        (place, dict(record.headers)["dlq-offset"])
+        (place, record.by_name()["dlq-offset"])
         for _, place in system.places("commands.dlq")
         for record in system.broker.records(place)
     }

@@ -49,7 +49,7 @@ class Told:
 
     def add(self, context: str, record: Record) -> Message | str:
         """Take one valid record in; returns its event, or the type of what the protocol says."""
-        headers = dict(record.headers)
+        headers = record.by_name()
         kind = headers[CE_TYPE].decode()
         self.happened[kind] += 1
         if SOURCE_OFFSET in headers:
@@ -62,7 +62,7 @@ class Told:
             self.happened[what] += 1
         return event
 
-    def _count_outcome(self, record: Record, headers: dict[str, bytes], kind: str) -> None:
+    def _count_outcome(self, record: Record, headers: Mapping[str, bytes], kind: str) -> None:
         if not headers["ce_id"].endswith(b"/0") or "source" in headers:
             return
         if kind == journal.CommandDiscarded.TYPE:
@@ -95,7 +95,7 @@ def valid_records(records: Iterable[Record]) -> list[Record]:
     newest = 0
     kept: list[Record] = []
     for record in records:
-        headers = dict(record.headers)
+        headers = record.by_name()
         kind, epoch = headers[CE_TYPE].decode(), int(headers[WRITER_EPOCH])
         if kind == journal.WriterClaimed.TYPE:
             newest = max(newest, epoch)
@@ -109,7 +109,7 @@ def check_sources(name: str, valid: Iterable[Record], inbox_records: int) -> Non
     decided = [
         (int(headers[SOURCE_OFFSET]), int(headers[LOGICAL_TIME]))
         for record in valid
-        if SOURCE_OFFSET in (headers := dict(record.headers))
+        if SOURCE_OFFSET in (headers := record.by_name())
     ]
     offsets = [offset for offset, _ in decided]
     seen = offsets[:1] + [after for before, after in pairwise(offsets) if after != before]

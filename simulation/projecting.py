@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from read_models.app import READ_MODELS, projections
 from runtime.errors import Unavailable
-from runtime.log import Place, Record
+from runtime.log import Place
 from runtime.memory_table import Fault, MemoryTable
 from runtime.projector import Fold, Projector, checkpoint_key
 from runtime.simulation.log import Broker, MemoryLog
@@ -46,8 +46,9 @@ class ReadModels:
         specs = [spec for each in self._projections for spec in each.tables]
         self.table: Final = TurningTable(specs, faults=self._fault)
         self._processes: Final = [self._start(n) for n in range(2)]
-        self._at_checkpoints: Final = {each: _Folded(each) for each in self._projections}
-        self._at_ends: Final = {each: _Folded(each) for each in self._projections}
+        changes = _Changes(broker, self._projections)
+        self._at_checkpoints: Final = {each: _Folded(each, changes) for each in self._projections}
+        self._at_ends: Final = {each: _Folded(each, changes) for each in self._projections}
 
     def crash_one(self) -> None:
         """SIGKILL one of the processes and start it anew."""
@@ -80,7 +81,7 @@ class ReadModels:
         for each in self._projections:
             folded = self._at_checkpoints[each]
             for place in self._places(each):
-                folded.go_on(place, self._broker.records(place), self._projected(each, place))
+                folded.go_on(place, self._projected(each, place))
             row = self._difference(each, folded)
             assert row is None, f"{row} differs from what its checkpoint says"
 
@@ -93,8 +94,7 @@ class ReadModels:
     def _differing(self) -> object:
         for each, folded in self._at_ends.items():
             for place in self._places(each):
-                records = self._broker.records(place)
-                folded.go_on(place, records, len(records))
+                folded.go_on(place, len(self._broker.records(place)))
             if (row := self._difference(each, folded)) is not None:
                 return row
         return None
@@ -151,25 +151,46 @@ class ReadModels:
         return None
 
 
+class _Changes:
+    """What each journal record changes in all read models, worked out once."""
+
+    def __init__(self, broker: Broker, projections: "Sequence[Projection]") -> None:
+        self._broker: Final = broker
+        self._projections: Final = projections
+        self._folds: Final[dict[Place, Fold]] = {}
+        self._by_offset: Final[dict[Place, list[Sequence[Change]]]] = {}
+
+    def of(self, place: Place) -> Sequence[Sequence[Change]]:
+        """The changes of every record that is there now, by offset."""
+        fold = self._folds.get(place)
+        if fold is None:
+            together = [each for each in self._projections if place[0] in each.journals]
+            fold = self._folds[place] = Fold(dict.fromkeys(together), *place)
+            self._by_offset[place] = []
+        known = self._by_offset[place]
+        known.extend(map(fold.changes, self._broker.records(place)[len(known) :]))
+        return known
+
+
 class _Folded:
     """The fold of a read model's journals, which goes on as they grow."""
 
-    def __init__(self, projection: "Projection") -> None:
-        self._projection: Final = projection
-        self._folds: Final[dict[Place, Fold]] = {}
+    def __init__(self, projection: "Projection", changes: _Changes) -> None:
+        self._changes: Final = changes
+        self._tables: Final = frozenset(each.name for each in projection.tables)
+        self._reached: Final[dict[Place, int]] = {}
         self.table: Final = MemoryTable(projection.tables)
 
-    def go_on(self, place: Place, records: Sequence[Record], until: int) -> None:
+    def go_on(self, place: Place, until: int) -> None:
         """Fold what is new before offset `until`.
 
         Raises:
             AssertionError: it was further on before.
         """
-        fold = self._folds.get(place)
-        if fold is None:
-            fold = self._folds[place] = Fold({self._projection: None}, *place)
-        since = fold.position.offset
+        since = self._reached.get(place, 0)
         assert since <= until, f"the checkpoint of {place} went back to {until}"
-        for cut in fold.take(records[since:until]):
-            for change in cut.changes:
-                self.table.apply(change)
+        for changes in self._changes.of(place)[since:until]:
+            for change in changes:
+                if change.table in self._tables:
+                    self.table.apply(change)
+        self._reached[place] = until

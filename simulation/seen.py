@@ -72,7 +72,7 @@ class Seen:
             tokens[event.generation :] = [event.refresh_hmac]
 
     def _look_at(self, record: Record) -> None:
-        kind = dict(record.headers)["ce_type"].decode()
+        kind = record.by_name()["ce_type"].decode()
         self._has_prices |= kind == accounts.CollarSet.TYPE
         if kind == accounts.OrderAccepted.TYPE:
             event = accounts.EVENTS.decode(kind, record.value or b"")

@@ -22,7 +22,7 @@ from runtime.journal.writer import Writer
 from runtime.log import Log, Place, Record
 from runtime.simulation.log import Broker, Faults, MemoryLog
 from runtime.simulation.scheduler import Process, Scheduler, turn
-from schemas.topics import CONTEXTS, TOPICS, journal_of, snapshots_of
+from schemas.topics import CONTEXTS, TOPICS, snapshots_of
 from simulation.projecting import ReadModels
 from simulation.workload import Workload
 
@@ -37,6 +37,7 @@ CHECKS: Final = {
     "identity": identity_invariants.check,
     "markets": markets_invariants.check,
 }
+_ALL: Final = 1 << 62
 _QUIET_STEPS_MAX: Final = 400_000
 _READ_MODELS_CHECKED_EVERY: Final = 997
 
@@ -196,6 +197,7 @@ class System:
     def __exit__(self, *_: object) -> None:
         for process in tuple(self.scheduler.processes):
             self.scheduler.crash(process)
+        self.broker.forget()
 
     def run(self) -> None:
         """All commands under faults, then without faults until everything is final."""
@@ -228,20 +230,21 @@ class System:
 
     def _disturb(self) -> None:
         rough, random = self.weather, self.random
-        if random.random() < rough.crash:
+        drawn = random.random
+        if drawn() < rough.crash:
             self._replace(self._any_worker())
-        if random.random() < rough.crash:
+        if drawn() < rough.crash:
             self._say("a read-model process is killed")
             self.read_models.crash_one()
-        if random.random() < rough.pause:
+        if drawn() < rough.pause:
             worker, steps = self._any_worker(), random.randrange(50, 2_000)
             self._say(f"a {worker.context} worker is stopped for {steps} steps")
             self.scheduler.pause(worker.process, steps)
             if random.random() < 0.7:
                 self._rebalance(worker.context, without=worker)
-        if random.random() < rough.rebalance:
+        if drawn() < rough.rebalance:
             self._rebalance(random.choice(CONTEXTS))
-        if random.random() < rough.compact:
+        if drawn() < rough.compact:
             context = random.choice(CONTEXTS)
             self.broker.compact((snapshots_of(context), random.randrange(self.partitions)))
 
@@ -253,8 +256,7 @@ class System:
         self._say("no more faults")
         self.broker.faults = Faults()
         self.read_models.calm()
-        for process in self.scheduler.processes:
-            process.paused_until = 0
+        self.scheduler.resume()
         for context in CONTEXTS:
             self._rebalance(context)
 
@@ -318,9 +320,15 @@ class System:
 
     def replayed(self, context: str, number: int) -> Partition[Any]:
         """The partition's state folded from its journal alone."""
-        partition = Partition(DECIDERS[context], number, self.broker.partitions.__getitem__)
-        for record in self.broker.records((journal_of(context), number)):
+        partition = self.anew(context, number)
+        for record in self.broker.records(partition.journal):
             partition.replay(record)
+        return partition
+
+    def anew(self, context: str, number: int) -> Partition[Any]:
+        """A partition without history, which only counts what it would send."""
+        partition = Partition(DECIDERS[context], number, self.broker.partitions.__getitem__)
+        partition.resend_from = _ALL
         return partition
 
 

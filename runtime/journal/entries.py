@@ -89,7 +89,7 @@ def entity_headers(entity: str, version: int) -> Headers:
     return [(ENTITY_ID, entity.encode()), (ENTITY_VERSION, b"%d" % version)]
 
 
-def reply(entry: NewRecord, command_id: str, place: str) -> NewRecord:
+def reply(entry: NewRecord | Record, command_id: str, place: str) -> NewRecord:
     """The reply that repeats a journal entry to the gateway that waits for `command_id`."""
     kept = [header for header in entry.headers if header[0] not in _NOT_REPLIED]
     kept.append((COMMAND_ID, command_id.encode()))

@@ -3,15 +3,15 @@
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiokafka.partitioner import murmur2  # pyright: ignore[reportUnknownVariableType]
 
 from runtime.journal import entries
 from runtime.journal.context import EVERYWHERE, Outgoing
-from runtime.log import NewRecord, Place
+from runtime.log import NewRecord, Place, Record
 from schemas.codec import encode
-from schemas.envelope import Cause
+from schemas.envelope import Cause, ReplyRoute
 from schemas.topics import GATEWAY_REPLIES
 
 PartitionsOf = Callable[[str], int]
@@ -27,23 +27,29 @@ def partition_of(key: str, partitions: int) -> int:
     return (murmur2(key.encode()) & 0x7FFFFFFF) % partitions
 
 
+class Answer(NamedTuple):
+    """A journal entry, its log time and its offset, and the gateway that waits for it."""
+
+    time_ms: int
+    route: ReplyRoute
+    entry: NewRecord | Record
+    offset: int
+
+
 class Outbound:
     """Collects what a checked batch sends; the sequences are part of the partition's state."""
 
-    def __init__(self, partitions_of: PartitionsOf) -> None:
+    def __init__(self, journal: Place, partitions_of: PartitionsOf) -> None:
+        self._journal: Final = journal
         self.sequences: dict[str, int] = {}
         self._partitions_of: Final = partitions_of
-        self._replies: deque[tuple[int, Place, NewRecord]] = deque(maxlen=REPLIES_MAX)
+        self._replies: deque[Answer] = deque(maxlen=REPLIES_MAX)
         self._letters: dict[Place, list[NewRecord]] = {}
         self._facts: dict[Place, list[NewRecord]] = {}
 
-    def reply(self, entry: NewRecord, cause: Cause, journal_place: str) -> None:
-        """Repeat a journal entry to the gateway that waits, if one does."""
-        if (route := cause.reply_to) is None:
-            return
-        partition = route.partition % self._partitions_of(GATEWAY_REPLIES)
-        answer = entries.reply(entry, route.command_id, journal_place)
-        self._replies.append((cause.time_ms, (GATEWAY_REPLIES, partition), answer))
+    def reply(self, answer: Answer) -> None:
+        """Repeat a journal entry to the gateway that waits for it."""
+        self._replies.append(answer)
 
     def send(
         self, outgoing: Outgoing, cause: Cause, source: str, *, acknowledged: bool = False
@@ -89,8 +95,12 @@ class Outbound:
         A restarted writer asks for no replies older than anybody waits.
         """
         taken: dict[Place, list[NewRecord]] = {}
-        for time_ms, place, answer in self._replies:
+        gateways = self._partitions_of(GATEWAY_REPLIES) if self._replies else 0
+        journal = "/".join(map(str, self._journal))
+        for time_ms, route, entry, offset in self._replies:
             if time_ms >= replies_from_ms:
+                place = (GATEWAY_REPLIES, route.partition % gateways)
+                answer = entries.reply(entry, route.command_id, f"{journal}/{offset}")
                 taken.setdefault(place, []).append(answer)
         taken |= self._facts
         letters = {place: [[each] for each in raw] for place, raw in self._letters.items()}

@@ -19,7 +19,7 @@ from runtime.journal.inbox import (
     read_incoming,
     recorded_cause,
 )
-from runtime.journal.outbound import Outbound, PartitionsOf
+from runtime.journal.outbound import Answer, Outbound, PartitionsOf
 from runtime.journal.remembered import Outcome, Remembered
 from runtime.journal.snapshots import Loaded, Pointer, Round, Snapshots
 from runtime.log import NewRecord, Place, Record
@@ -33,7 +33,6 @@ from schemas.envelope import (
     WRITER_EPOCH,
     Cause,
     Headers,
-    header_map,
 )
 from schemas.journal import (
     JOURNAL,
@@ -74,7 +73,7 @@ class Partition(Generic[S]):
         self.time_ms = 0
         self.watermarks: dict[str, int] = {}
         self.remembered: Final = Remembered()
-        self.outbound: Final = Outbound(partitions_of)
+        self.outbound: Final = Outbound(self.journal, partitions_of)
         self.snapshots: Final = Snapshots(context, self.state)
         self.letters_due: list[int] = []
         self.resend_from = 0
@@ -141,7 +140,7 @@ class Partition(Generic[S]):
         """
         if record.offset != self.source_offset + 1:
             raise Halted(f"{self.inbox} gave {record.offset} after {self.source_offset}")
-        headers = header_map(record.headers)
+        headers = record.by_name()
         time_ms = max(self.time_ms, record.timestamp_ms)
         try:
             incoming = read_incoming(*self.inbox, record, headers, time_ms=time_ms)
@@ -230,7 +229,7 @@ class Partition(Generic[S]):
         Raises:
             Halted: the journal contradicts itself.
         """
-        headers = header_map(record.headers)
+        headers = record.by_name()
         event_type, epoch = headers[CE_TYPE].decode(), int(headers[WRITER_EPOCH])
         self.next_offset = record.offset
         if self.claims.admits(event_type, epoch, record.offset):
@@ -254,7 +253,7 @@ class Partition(Generic[S]):
         if offset != self.source_offset:
             self._follow_cause(incoming, first=event_type)
         event = self._replayed_event(record, headers, event_type, incoming.cause)
-        self._follow(event, incoming.cause, NewRecord(record.value, list(record.headers)))
+        self._follow(event, incoming.cause, record)
 
     def _replayed_event(
         self, record: Record, headers: Mapping[str, bytes], event_type: str, cause: Cause
@@ -290,18 +289,19 @@ class Partition(Generic[S]):
         self.snapshots.before_change(entity, version)
         self.context.evolve(self.state, event, cause)
 
-    def _follow(self, event: Message, cause: Cause, entry: NewRecord) -> None:
+    def _follow(self, event: Message, cause: Cause, entry: NewRecord | Record) -> None:
+        acknowledged = self.next_offset < self.resend_from
         if event.TYPE in self.context.events.types:
-            if self.context.answers(event, cause):
+            if not acknowledged and self.context.answers(event, cause):
                 self._reply(cause, entry)
-            acknowledged = self.next_offset < self.resend_from
             for outgoing in self.context.outbox(event, cause):
                 self.outbound.send(outgoing, cause, self.source, acknowledged=acknowledged)
-        elif cause.source is None:
+        elif not acknowledged and cause.source is None:
             self._reply(cause, entry)
 
-    def _reply(self, cause: Cause, entry: NewRecord) -> None:
-        self.outbound.reply(entry, cause, f"{self.journal[0]}/{self.number}/{self.next_offset}")
+    def _reply(self, cause: Cause, entry: NewRecord | Record) -> None:
+        if cause.reply_to is not None:
+            self.outbound.reply(Answer(cause.time_ms, cause.reply_to, entry, self.next_offset))
 
 
 def _generation(record: Record) -> int:

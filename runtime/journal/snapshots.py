@@ -243,7 +243,7 @@ class Loaded:
             self._slices[name] = (epoch, stored)
 
     def _add_entity(self, entity: str, place: str, record: Record) -> None:
-        headers = dict(record.headers)
+        headers = record.by_name()
         version, count = int(headers[_VERSION]), int(headers[_CHUNKS])
         self.keys.setdefault(entity, []).append(record.key or b"")
         stored = record.value or b""

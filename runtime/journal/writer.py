@@ -133,23 +133,28 @@ class Writer(Generic[S]):
         loaded = Loaded()
         offset = await self._log.start_offset(self._snapshots)
         while offset < (end := await self._log.end_offset(self._snapshots)):
-            async for record in self._records(self._snapshots, offset, end):
-                loaded.add(record)
-                offset = record.offset + 1
+            async for records in self._batches(self._snapshots, offset, end):
+                for record in records:
+                    loaded.add(record)
+                offset = records[-1].offset + 1
             offset = max(offset, end)
         return loaded
 
     async def _replay(self, partition: Partition[S]) -> None:
         end = await self._log.end_offset(partition.journal)
-        async for record in self._records(partition.journal, partition.next_offset, end):
-            partition.replay(record)
+        async for records in self._batches(partition.journal, partition.next_offset, end):
+            for record in records:
+                partition.replay(record)
 
-    async def _records(self, place: Place, offset: int, end: int) -> AsyncIterator[Record]:
+    async def _batches(
+        self, place: Place, offset: int, end: int
+    ) -> AsyncIterator[Sequence[Record]]:
+        """Records from `offset` to `end` and what comes with them, none empty."""
         empty = 0
         while offset < end and empty < _READS_EMPTY_MAX:
             records = await self._log.read(place, offset, wait_ms=_READ_MS)
-            for record in records:
-                yield record
+            if records:
+                yield records
             offset = records[-1].offset + 1 if records else offset
             empty = 0 if records else empty + 1
         if offset >= end:
@@ -165,16 +170,17 @@ class Writer(Generic[S]):
         claim = partition.claim()
         claimed = await self._log.append(partition.journal, claim)
         end = claimed + len(claim)
-        async for record in self._records(partition.journal, partition.next_offset, end):
-            partition.replay(record)
+        async for records in self._batches(partition.journal, partition.next_offset, end):
+            for record in records:
+                partition.replay(record)
         if partition.claims.offset != claimed:
             raise Fenced(f"{partition.journal}: epoch {partition.claims.epoch} is another's")
 
     async def _send_again(self, partition: Partition[S]) -> None:
         for offset in partition.letters_due:
-            async for record in self._records(partition.inbox, offset, offset + 1):
-                if record.offset == offset:
-                    partition.dead_letter(record, "discarded; sent again after a restart")
+            async for records in self._batches(partition.inbox, offset, offset + 1):
+                if records[0].offset == offset:
+                    partition.dead_letter(records[0], "discarded; sent again after a restart")
         partition.letters_due.clear()
         await self._publish(replies_from_ms=partition.time_ms - REPLIES_RESENT_MS)
 
@@ -194,7 +200,7 @@ class Writer(Generic[S]):
         )
         if records:
             await self._decide(records)
-        else:
+        elif self._publishing is not None:
             await self._published()  # an idle writer notices what did not arrive
         await self._advance_round()
         return len(records)

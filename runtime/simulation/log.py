@@ -5,11 +5,25 @@ from functools import partial
 from itertools import islice
 from typing import Final, NamedTuple
 
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from runtime.errors import Unavailable
 from runtime.log import Batch, NewRecord, Place, Record
 from runtime.simulation.scheduler import Process, Scheduler, Task, turn
+
+
+class Kept(Record, frozen=True, gc=False):
+    """A record that a dozen readers ask for the same headers."""
+
+    named: dict[str, bytes] | None = None
+
+    def by_name(self) -> Mapping[str, bytes]:
+        """The headers by name, made when they are first asked for."""
+        named = self.named
+        if named is None:
+            named = dict(self.headers)
+            force_setattr(self, "named", named)
+        return named
 
 
 class Faults(NamedTuple):
@@ -47,7 +61,7 @@ class Broker:
         records = self.records(place)
         base, time_ms = len(records), self._time_ms()
         for new in batch:
-            records.append(Record(len(records), time_ms, new.key, new.value, tuple(new.headers)))
+            records.append(Kept(len(records), time_ms, new.key, new.value, tuple(new.headers)))
         if self.watch is not None:
             self.watch(place, records[base:])
         return base
@@ -57,6 +71,10 @@ class Broker:
         if self.faults.clock_back and random.random() < self.faults.clock_back:
             return now_ms - random.randrange(_BEHIND_MS_MAX)
         return now_ms
+
+    def forget(self) -> None:
+        """Drop every record: most of what a run leaves, and nothing that refers to itself."""
+        self._records.clear()
 
     def compact(self, place: Place) -> None:
         """Blank what a later record of the same key outdates, as compaction may at any time."""
@@ -69,6 +87,7 @@ class Broker:
 
 _COMPACTED: Final = b"\0compacted"
 _BEHIND_MS_MAX: Final = 300
+_LENGTHS: Final = (1, 2, 5, 100)
 
 
 class MemoryLog:
@@ -101,8 +120,10 @@ class MemoryLog:
         there = self._broker.records(place)
         if offset > len(there):
             raise Unavailable(f"{place} has no offset {offset}")
-        count = self._scheduler.random.choice((1, 2, 5, 100))
-        all_there = (there[n] for n in range(offset, len(there)))
+        count = self._scheduler.random.choice(_LENGTHS)
+        if offset == len(there):
+            return ()
+        all_there = map(there.__getitem__, range(offset, len(there)))
         kept = (each for each in all_there if each.key != _COMPACTED)
         return list(islice(kept, count))
 
@@ -111,7 +132,7 @@ class MemoryLog:
         await turn()
         faults = self._broker.faults
         self._maybe(faults.reject, "append refused")
-        if self._draw(faults.delay):
+        if faults.delay and self._scheduler.random.random() < faults.delay:
             frozen = list(batch)
             steps = self._scheduler.random.randrange(1, 400)
             self._scheduler.later(steps, partial(self._broker.append, place, frozen))
@@ -137,11 +158,8 @@ class MemoryLog:
             await self.append(place, batch)
 
     def _maybe(self, probability: float, what: str) -> None:
-        if self._draw(probability):
+        if probability > 0 and self._scheduler.random.random() < probability:
             raise Unavailable(what)
-
-    def _draw(self, probability: float) -> bool:
-        return probability > 0 and self._scheduler.random.random() < probability
 
 
 class _Joined:

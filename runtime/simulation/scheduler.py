@@ -3,29 +3,31 @@
 Production code awaits only what the in-memory shells give it, so one seed is one history.
 """
 
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from random import Random
 from typing import Any, Final
 
 Step = Callable[[], object]
 
 
-class _Yield:
+class _Turn:
     def __await__(self) -> Generator[None, None, None]:
         yield
 
 
-async def turn() -> None:
+_TURN: Final = _Turn()
+
+
+def turn() -> Awaitable[None]:
     """Let the scheduler choose who goes on."""
-    await _Yield()
+    return _TURN
 
 
 def below(random: Random, bound: int) -> int:
     """What `random.randrange(bound)` draws, in a third of its time."""
-    bits = bound.bit_length()
-    drawn = random.getrandbits(bits)
-    while drawn >= bound:
-        drawn = random.getrandbits(bits)
+    getrandbits, bits = random.getrandbits, bound.bit_length()
+    while (drawn := getrandbits(bits)) >= bound:
+        pass
     return drawn
 
 
@@ -82,6 +84,8 @@ class Scheduler:
         self.steps = 0
         self.processes: list[Process] = []
         self._later: list[tuple[int, Step]] = []
+        self._runnable: list[Task] | None = None
+        """What can run as long as nothing starts, ends or pauses."""
 
     def process(self, name: str) -> Process:
         """A new process."""
@@ -95,6 +99,7 @@ class Scheduler:
         """A new task of a process; one that nobody joins ends the run with its error."""
         task = Task(process, coroutine, is_joined=is_joined)
         process.tasks.append(task)
+        self._runnable = None
         return task
 
     def later(self, steps: int, action: Step) -> None:
@@ -109,6 +114,13 @@ class Scheduler:
     def pause(self, process: Process, steps: int) -> None:
         """SIGSTOP now, SIGCONT after so many steps."""
         process.paused_until = self.steps + steps
+        self._runnable = None
+
+    def resume(self) -> None:
+        """SIGCONT to everybody."""
+        for process in self.processes:
+            process.paused_until = 0
+        self._runnable = None
 
     def crash(self, process: Process) -> None:
         """SIGKILL."""
@@ -118,6 +130,7 @@ class Scheduler:
                 task.kill()
         process.tasks.clear()
         self.processes.remove(process)
+        self._runnable = None
 
     def step(self) -> bool:
         """Run one task to its next turn; False when nothing can run."""
@@ -125,13 +138,14 @@ class Scheduler:
         self.now_ms += below(self.random, 3)
         if self._later:
             self._run_due()
-        runnable = self._runnable()
+        runnable = self._runnable or self._find_runnable()
         if not runnable:
             return False
         task = runnable[below(self.random, len(runnable))]
         task.step()
         if task.done:
             task.process.tasks.remove(task)
+            self._runnable = None
             if task.error is not None and not task.is_joined:
                 raise task.error
         return True
@@ -143,10 +157,8 @@ class Scheduler:
             for action in due:
                 action()
 
-    def _runnable(self) -> list[Task]:
-        return [
-            task
-            for process in self.processes
-            if process.paused_until <= self.steps
-            for task in process.tasks
-        ]
+    def _find_runnable(self) -> list[Task]:
+        awake = [each for each in self.processes if each.paused_until <= self.steps]
+        runnable = [task for process in awake for task in process.tasks]
+        self._runnable = runnable if len(awake) == len(self.processes) else None
+        return runnable

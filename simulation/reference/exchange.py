@@ -83,7 +83,7 @@ class Exchange:
     def _next(self, partition: Partition) -> Result | None:
         """The next record's result; None where it was not caused yet."""
         record = partition.inbox[partition.offset]
-        headers = dict(record.headers)
+        headers = record.by_name()
         time_ms = max(partition.time_ms, record.timestamp_ms)
         if SOURCE in headers:
             said = self._fact(partition, record, headers, time_ms)
@@ -95,7 +95,7 @@ class Exchange:
         return Result(partition.name, record.offset, said)
 
     def _fact(
-        self, partition: Partition, record: Record, headers: dict[str, bytes], time_ms: int
+        self, partition: Partition, record: Record, headers: Mapping[str, bytes], time_ms: int
     ) -> list[Said] | None:
         source, number = headers[SOURCE].decode(), int(headers[SOURCE_SEQUENCE])
         sent = self._sent[source, partition.name]
@@ -111,7 +111,7 @@ class Exchange:
         return self._take(partition, message, record, headers, time_ms)
 
     def _command(
-        self, partition: Partition, record: Record, headers: dict[str, bytes], time_ms: int
+        self, partition: Partition, record: Record, headers: Mapping[str, bytes], time_ms: int
     ) -> list[Said]:
         message = _read(partition, record, headers)
         if message is None:
@@ -132,7 +132,7 @@ class Exchange:
         partition: Partition,
         message: Message,
         record: Record,
-        headers: dict[str, bytes],
+        headers: Mapping[str, bytes],
         time_ms: int,
     ) -> list[Said]:
         context, number = partition.name
@@ -158,7 +158,7 @@ class Exchange:
             self._sent[source, (inbox, number)].append(message)
 
 
-def _read(partition: Partition, record: Record, headers: dict[str, bytes]) -> Message | None:
+def _read(partition: Partition, record: Record, headers: Mapping[str, bytes]) -> Message | None:
     """The message, unless nobody could have meant this."""
     codec, kind = COMMANDS[partition.name[0]], headers.get(CE_TYPE, b"").decode()
     return codec.decode(kind, record.value or b"") if kind in codec.types else None

@@ -206,6 +206,22 @@ def test_a_discarded_command_below_the_checkpoint_is_not_sent_again(bench: Bench
     assert len(bench.broker.records(("accounts.commands.dlq", 0))) == 1
 
 
+def test_a_reply_below_the_checkpoint_is_not_sent_again(bench: Bench) -> None:  # S3
+    writer = bench.started(round_every_records=1)
+    bench.send(DEPOSIT)
+    for _ in range(6):
+        bench.run(writer.step(wait_ms=0))
+    assert bench.kinds(JOURNAL)[-1] == "journal.checkpoint.v1"
+    bench.broker.records(SNAPSHOTS)[:] = [
+        replace(each, key=b"\0compacted") if (each.key or b"").startswith(b"a") else each
+        for each in bench.broker.records(SNAPSHOTS)
+    ]
+    again = bench.started()  # replays from 0
+    assert again.dropped_snapshots is not None
+    bench.run(again.step(wait_ms=0))
+    assert len(bench.broker.records(REPLIES)) == 1
+
+
 def test_a_key_whose_first_try_expired_may_try_again(bench: Bench) -> None:  # C1, C2
     writer = bench.started()
     now_ms = bench.scheduler.now_ms
