@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError
 from gateway.tasks import Tasks
 from runtime.errors import Unavailable
 from runtime.kafka_clients import stop_within
+from runtime.kafka_options import kafka_options
 from runtime.settings import Settings
 from schemas import accounts, auth, identity
 from schemas.codec import Codec, Message, PoisonMessage
@@ -163,7 +164,7 @@ class Replies:
     async def _member(self, joined: asyncio.Future[None]) -> None:
         """Keep the membership alive; what it is assigned stays paused."""
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_bootstrap,
+            **kafka_options(self._settings),
             group_id=f"{self._settings.namespace}{_GROUP}",
             partition_assignment_strategy=(StickyPartitionAssignor,),
             auto_offset_reset="latest",
@@ -208,7 +209,7 @@ class Replies:
     async def _read(self, partition: int, ready: asyncio.Event) -> None:
         place = TopicPartition(self._topic, partition)
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_bootstrap,
+            **kafka_options(self._settings),
             auto_offset_reset="latest",
             enable_auto_commit=False,
         )

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from runtime import dynamodb
 from runtime.devstack.errors import CannotStart
 from runtime.errors import Unavailable
+from runtime.kafka_options import kafka_options
 from runtime.projection import TableSpec
 from runtime.security.vault import VAULT
 from runtime.settings import Settings
@@ -42,7 +43,7 @@ async def create_topics(settings: Settings, topics: Sequence[Topic] = TOPICS) ->
         CannotStart: one exists with another number of partitions.
     """
     wanted = {settings.topic(each.name): partitions_of(each, settings) for each in topics}
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    admin = AIOKafkaAdminClient(**kafka_options(settings))
     try:
         await admin.start()
         made = await _create(admin, settings, topics)
@@ -57,7 +58,7 @@ async def create_topics(settings: Settings, topics: Sequence[Topic] = TOPICS) ->
 
 async def delete_topics(settings: Settings, topics: Iterable[Topic] = TOPICS) -> None:
     """Delete the registry's topics of this namespace."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    admin = AIOKafkaAdminClient(**kafka_options(settings))
     try:
         await admin.start()
         await admin.delete_topics([settings.topic(each.name) for each in topics])
@@ -137,7 +138,7 @@ def _leaderless(described: Sequence[dict[str, Any]], wanted: dict[str, int]) -> 
 
 async def _wait_for_offsets(settings: Settings, wanted: dict[str, int]) -> None:
     """Ask each leader for an end offset: metadata may name it before it knows that it leads."""
-    consumer = AIOKafkaConsumer(*wanted, bootstrap_servers=settings.kafka_bootstrap)
+    consumer = AIOKafkaConsumer(*wanted, **kafka_options(settings))
     try:
         await consumer.start()
         places = [TopicPartition(name, part) for name in wanted for part in range(wanted[name])]

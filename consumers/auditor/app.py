@@ -24,6 +24,7 @@ from prometheus_client import Counter as PrometheusCounter
 from consumers.auditor.reader import JOURNALS, Reader, age_s
 from runtime import lag, metrics
 from runtime.errors import Unavailable
+from runtime.kafka_options import kafka_options, kafka_security
 from runtime.log import Record
 from runtime.settings import Settings
 from runtime.settings import settings as process_settings
@@ -87,6 +88,7 @@ def application(settings: Settings, auditor: Auditor) -> FastStream:
     """The FastStream application that feeds the auditor."""
     broker = KafkaBroker(
         settings.kafka_bootstrap,
+        security=kafka_security(settings),
         apply_types=False,
         consumer_only=True,
         allow_auto_create_topics=False,
@@ -146,7 +148,7 @@ def _lifespan(own: Settings, auditor: Auditor) -> Any:  # noqa: ANN401  # FastSt
 
 async def _export(settings: Settings, auditor: Auditor) -> None:
     async with AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap,
+        **kafka_options(settings),
         group_id=settings.topic(GROUP),
         enable_auto_commit=False,
     ) as hints:

@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from consumers.auth.app import auth_app
 from consumers.identity.context import IdentityContext
 from runtime.dynamodb import create_tables, open_dynamodb
+from runtime.kafka_options import kafka_options
 from runtime.security.files import ensure_secrets
 from runtime.security.pseudonyms import Pseudonyms
 from runtime.security.sealed import OpeningKey, SealingKey
@@ -189,8 +190,8 @@ async def _auth(settings: Settings) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _gateway(settings: Settings) -> AsyncIterator[Gateway]:
-    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap, enable_idempotence=True)
-    replies = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap)
+    producer = AIOKafkaProducer(**kafka_options(settings), enable_idempotence=True)
+    replies = AIOKafkaConsumer(**kafka_options(settings))
     await producer.start()
     await replies.start()
     replies.assign([TopicPartition(settings.topic(GATEWAY_REPLIES), 0)])
@@ -281,7 +282,7 @@ async def test_poison_goes_to_the_dead_letters_and_the_rest_goes_on(gateway: Gat
     assert await gateway.validate("no.token.atall") is None
     dead = AIOKafkaConsumer(
         gateway.settings.topic(dlq_of(AUTH_REQUESTS)),
-        bootstrap_servers=gateway.settings.kafka_bootstrap,
+        **kafka_options(gateway.settings),
         auto_offset_reset="earliest",
     )
     await dead.start()
@@ -313,7 +314,7 @@ async def test_nothing_personal_is_readable_in_any_topic(gateway: Gateway) -> No
     )
     topics = [gateway.settings.topic(each) for each in TOPICS]
     consumer = AIOKafkaConsumer(
-        *topics, bootstrap_servers=gateway.settings.kafka_bootstrap, auto_offset_reset="earliest"
+        *topics, **kafka_options(gateway.settings), auto_offset_reset="earliest"
     )
     await consumer.start()
     records = 0

@@ -8,11 +8,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from runtime.devstack.background import Stack
 from runtime.devstack.config import StackConfig
 from runtime.devstack.ports import free_port
+from runtime.kafka_options import kafka_options
 from schemas.topics import MARKETS_JOURNAL, REGISTRY
 
 
 async def _markets_records(stack: Stack) -> int:
-    consumer = AIOKafkaConsumer(bootstrap_servers=stack.settings.kafka_bootstrap)
+    consumer = AIOKafkaConsumer(**kafka_options(stack.settings))
     await consumer.start()
     try:
         parts = range(REGISTRY[MARKETS_JOURNAL].partitions)
