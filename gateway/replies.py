@@ -21,6 +21,7 @@ from runtime.kafka_clients import stop_within
 from runtime.kafka_options import kafka_options
 from runtime.settings import Settings
 from schemas import accounts, auth, identity
+from schemas.acls import GATEWAY_REPLIES_GROUP
 from schemas.codec import Codec, Message, PoisonMessage
 from schemas.envelope import (
     CE_TYPE,
@@ -34,7 +35,6 @@ from schemas.journal import JOURNAL
 from schemas.topics import GATEWAY_REPLIES
 
 _LOG: Final = logging.getLogger(__name__)
-_GROUP: Final = "gateway-replies"
 _START_S: Final = 30.0
 _POLL_MS: Final = 1_000
 _BACKOFF_S: Final = 0.2
@@ -165,7 +165,7 @@ class Replies:
         """Keep the membership alive; what it is assigned stays paused."""
         consumer = AIOKafkaConsumer(
             **kafka_options(self._settings),
-            group_id=f"{self._settings.namespace}{_GROUP}",
+            group_id=f"{self._settings.namespace}{GATEWAY_REPLIES_GROUP}",
             partition_assignment_strategy=(StickyPartitionAssignor,),
             auto_offset_reset="latest",
             enable_auto_commit=False,

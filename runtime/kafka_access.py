@@ -8,11 +8,13 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     BrokerNotAvailableError,
+    KafkaError,
     NotControllerError,
     RequestTimedOutError,
     SecurityDisabled,
@@ -114,7 +116,8 @@ async def withdraw_grants(
     admin: AIOKafkaAdminClient, settings: Settings, topics: Iterable[Topic] = TOPICS
 ) -> None:
     """Let our principals do nothing on these topics and our groups any more."""
-    await _delete(admin, await _ours(admin, settings, tuple(topics)))
+    with suppress(SecurityDisabled):
+        await _delete(admin, await _ours(admin, settings, tuple(topics)))
 
 
 async def set_passwords(settings: Settings, passwords: Mapping[str, str]) -> None:
@@ -126,14 +129,12 @@ async def set_passwords(settings: Settings, passwords: Mapping[str, str]) -> Non
     admin = AIOKafkaAdminClient(**kafka_options(settings))
     try:
         await admin.start()
-        for _ in range(_TRIES):
-            answer = await _send(admin, _AlterCredentials(passwords))
-            errors = {for_code(code)(said) for _, code, said, _ in answer.results if code}
-            if not any(isinstance(each, _NOT_YET) for each in errors):
-                break
+        tries = _TRIES
+        while errors := await _altered(admin, passwords):
+            tries -= 1
+            if not tries or not isinstance(errors[0], _NOT_YET):
+                raise errors[0]
             await asyncio.sleep(_RETRY_S)
-        for error in errors:
-            raise error
     finally:
         await admin.close()
 
@@ -186,7 +187,8 @@ async def _delete(admin: AIOKafkaAdminClient, bindings: Iterable[Binding]) -> No
 
 
 async def _send(admin: AIOKafkaAdminClient, request: "Request[Any]") -> Any:  # noqa: ANN401  # the answer's fields are its schema's
-    return await admin._send_request(request)  # noqa: SLF001  # it has no public one for these
+    client: Any = admin  # which has no public method for these
+    return await client._send_request(request)  # noqa: SLF001
 
 
 class _DescribeAll(Request[DescribeAclsRequest_v1]):
@@ -219,9 +221,14 @@ class _Delete(Request[DeleteAclsRequest_v1]):
 # --- credentials ------------------------------------------------------------------------------
 
 
+async def _altered(admin: AIOKafkaAdminClient, passwords: Mapping[str, str]) -> list[KafkaError]:
+    answer = await _send(admin, _AlterCredentials(passwords))
+    return [for_code(code)(said) for _, code, said, _ in answer.results if code]
+
+
 class _AlterCredentialsResponse(Response):
-    API_KEY = 51
-    API_VERSION = 0
+    API_KEY = 51  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]  # as aiokafka's own
+    API_VERSION = 0  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
     SCHEMA = Schema(
         ("throttle_time_ms", Int32),
         (

@@ -28,8 +28,8 @@ from runtime.kafka_options import kafka_options, kafka_security
 from runtime.log import Record
 from runtime.settings import Settings
 from runtime.settings import settings as process_settings
+from schemas.acls import AUDITOR_GROUP
 
-GROUP: Final = "auditor"
 PAGE: Final = "/audit"
 _EXPORT_S: Final = 1.0
 _LAG_S: Final = 5.0
@@ -149,7 +149,7 @@ def _lifespan(own: Settings, auditor: Auditor) -> Any:  # noqa: ANN401  # FastSt
 async def _export(settings: Settings, auditor: Auditor) -> None:
     async with AIOKafkaConsumer(
         **kafka_options(settings),
-        group_id=settings.topic(GROUP),
+        group_id=settings.topic(AUDITOR_GROUP),
         enable_auto_commit=False,
     ) as hints:
         hinted: dict[TopicPartition, int] = {}

@@ -20,6 +20,11 @@ _PLAIN: Final = "org.apache.kafka.common.security.plain.PlainLoginModule"
 _SCRAM: Final = "org.apache.kafka.common.security.scram.ScramLoginModule"
 
 
+def as_environment(name: str) -> str:
+    """The variable by which the Apache image is told a property."""
+    return "KAFKA_" + name.replace("-", "___").replace(".", "_").upper()
+
+
 def broker_security(directory: Path | str) -> Mapping[str, str]:
     """Properties of a broker which sees its own password's folder at `directory`."""
     password = f"${{files:{directory}:password}}"

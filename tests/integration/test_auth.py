@@ -12,6 +12,7 @@ from typing import TypeVar
 import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from principals import as_principal
 
 from consumers.auth.app import auth_app
 from consumers.identity.context import IdentityContext
@@ -167,7 +168,7 @@ async def gateway(  # noqa: ANN201  # an async generator
 
 @asynccontextmanager
 async def _identity(settings: Settings) -> AsyncIterator[None]:
-    worker = Worker(IdentityContext(), settings, on_failure=lambda: None)
+    worker = Worker(IdentityContext(), as_principal(settings, "identity"), on_failure=lambda: None)
     await worker.start()
     yield
     await worker.stop()
@@ -176,7 +177,7 @@ async def _identity(settings: Settings) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _auth(settings: Settings) -> AsyncIterator[None]:
-    app = auth_app(settings)
+    app = auth_app(as_principal(settings, "auth"))
     started = asyncio.Event()
     app.after_startup(started.set)
     running = asyncio.create_task(app.run())
