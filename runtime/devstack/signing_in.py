@@ -10,7 +10,7 @@ from runtime.security.kafka_passwords import credentials_of
 from runtime.settings import Settings
 from schemas.acls import ADMIN, ANALYSTS, GATEWAY, OPERATORS, PRINCIPALS
 
-_PRINCIPALS: Final = {"topics": ADMIN, "replay": ANALYSTS, "gateway": GATEWAY}
+_PRINCIPALS: Final = {"topics": ADMIN, "credentials": ADMIN, "replay": ANALYSTS, "gateway": GATEWAY}
 _NAMED: Final = ("CNOP_KAFKA_USERNAME", "CNOP_KAFKA_PASSWORD", "CNOP_KAFKA_PASSWORD_FILE")
 
 

@@ -22,7 +22,7 @@ from runtime.devstack.ports import require_free
 from runtime.devstack.processes import Planned
 from runtime.devstack.state import ProcessStatus, StackStatus, State
 from runtime.security.files import ensure_secrets
-from runtime.security.kafka_passwords import credentials_of
+from runtime.security.kafka_passwords import credentials_of, kafka_passwords
 from runtime.settings import Settings
 from schemas.acls import ADMIN
 
@@ -218,7 +218,7 @@ class Supervisor:
             if endpoint is None:
                 endpoint = self._launch_dynamodb(make)
             if bootstrap is None:
-                self._credentials = settings.secrets / "kafka"
+                self._credentials = kafka_passwords(settings)
                 bootstrap = self._launch_kafka(make)
         self._say("waiting for Kafka and DynamoDB", bootstrap=bootstrap, endpoint=endpoint)
         asyncio.run(_wait_ready(self._servers))

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from runtime.settings import Settings
 from schemas.acls import ADMIN, PRINCIPALS
 
 BROKER: Final = "broker"
@@ -17,6 +18,11 @@ SIGNED_IN: Final = (*PRINCIPALS, ADMIN)
 """Who signs in where services do, by SCRAM."""
 _PASSWORD: Final = "password"  # noqa: S105  # the file's name
 _BYTES: Final = 32
+
+
+def kafka_passwords(settings: Settings) -> Path:
+    """The directory of the local stack's passwords."""
+    return settings.secrets / "kafka"
 
 
 def password_file(directory: Path, principal: str) -> Path:
