@@ -22,7 +22,7 @@ from runtime.errors import Unavailable
 from runtime.kafka_clients import stopped
 from runtime.kafka_options import kafka_options
 from runtime.settings import Settings
-from schemas.acls import GATEWAY, GROUPS
+from schemas.acls import FALL_BEHIND
 
 _FETCH_MS: Final = 1_000
 
@@ -47,16 +47,6 @@ class Span(NamedTuple):
 
     start: int
     end: int
-
-
-def expected_groups() -> frozenset[tuple[str, str]]:
-    """Every (group, topic) without namespace that must be consumed, from the registry.
-
-    A gateway that is gone takes nobody's replies, so its group is none of them.
-    """
-    return frozenset(
-        each for principal, followed in GROUPS.items() if principal != GATEWAY for each in followed
-    )
 
 
 def lag_of(place: tuple[str, TopicPartition], position: int | None, span: Span) -> Lag:
@@ -112,7 +102,7 @@ class Observer:
     ) -> dict[tuple[str, TopicPartition], int | None]:
         expected = {
             (self._settings.topic(group), self._settings.topic(topic))
-            for group, topic in expected_groups()
+            for group, topic in FALL_BEHIND
         }
         positions: dict[tuple[str, TopicPartition], int | None] = {
             (group, TopicPartition(topic, partition)): None

@@ -54,8 +54,12 @@ GROUPS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     ),
 }
 """The consumer groups of each principal, each with a topic that it follows."""
+FALL_BEHIND: Final = frozenset(
+    each for principal, followed in GROUPS.items() if principal != GATEWAY for each in followed
+)
+"""Every (group, topic) that must be consumed; a gateway that is gone waits for no replies."""
 _SEE_LAG: Final = (AUDITOR, OPERATORS)
-"""They ask for the position of every group, and read the oldest record that it has before it."""
+"""They ask for the position of those groups, and read the oldest record that each has before it."""
 
 Kind = Literal["topic", "group"]
 Operation = Literal["read", "write", "describe"]
@@ -77,9 +81,9 @@ def grants(topics: Iterable[Topic] = TOPICS) -> frozenset[Grant]:
         found |= {Grant(each, "topic", topic.name, "write") for each in writers_of(topic)}
         found |= {Grant(each, "topic", topic.name, "read") for each in readers_of(topic)}
     for principal, followed in GROUPS.items():
-        for group, _ in followed:
-            found.add(Grant(principal, "group", group, "read"))
-            found |= {Grant(each, "group", group, "describe") for each in _SEE_LAG}
+        found |= {Grant(principal, "group", group, "read") for group, _ in followed}
+    for group, _ in FALL_BEHIND:
+        found |= {Grant(each, "group", group, "describe") for each in _SEE_LAG}
     return frozenset(found)
 
 
@@ -93,7 +97,7 @@ def readers_of(topic: Topic) -> frozenset[str]:
     readers = set(map(principal_of, topic.readers))
     if topic.name.endswith(".journal"):
         readers |= writers_of(topic)
-    if any(topic.name == each for followed in GROUPS.values() for _, each in followed):
+    if any(topic.name == each for _, each in FALL_BEHIND):
         readers |= set(_SEE_LAG)
     return frozenset(readers)
 

@@ -64,6 +64,10 @@ class Topic:
         }
 
 
+_WRITE_NO_LETTERS: Final = PEOPLE | {"gateway"}
+"""People ask again; gateways, which the internet reaches, write commands and requests alone."""
+
+
 def inbox_of(context: str) -> str:
     """The commands topic of a deciding context."""
     return f"{context}.commands"
@@ -194,7 +198,7 @@ def _dead_letters(topic: Topic) -> Topic:
         key="as the original",
         partitions=topic.partitions,
         partitions_production=topic.partitions_production,
-        writers=tuple(each for each in topic.readers if each not in PEOPLE),
+        writers=tuple(each for each in topic.readers if each not in _WRITE_NO_LETTERS),
         readers=("operators",),
         max_message_bytes=_LARGE_BYTES,
         retention_ms=30 * _DAY_MS,

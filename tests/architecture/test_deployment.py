@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).parents[2]
 CHART = REPOSITORY / "charts" / "cnop"
 PROCESSES = {each.name: list(each.command) for each in (*WORKERS, *PRODUCERS)}
 ROOT_FOR_A_MOMENT = {"dynamodb-volume"}
-PASSWORD_FILES = re.compile(r"CNOP_KAFKA_PASSWORD_FILE|/etc/cnop/kafka/password")
+PASSWORD_FILES = re.compile(r"CNOP_KAFKA_PASSWORD_FILE|/etc/cnop/kafka/password|the key `password`")
 PIN = re.compile(r"^(\S+==\S+).*?((?:\n    --hash=\S+(?: \\)?)+)", re.MULTILINE)
 
 
