@@ -51,6 +51,7 @@ class Direct:
             command_id=command_id,
             expires_at_ms=self._publisher.clock.now_ms() + _EXPIRY_MS,
             user_id=account_id,
+            user_role="trader",
             reply_to=ReplyRoute(_REPLIES, command_id),
         )
         async with asyncio.timeout(_PATIENCE_S):
@@ -108,7 +109,7 @@ def _order(account_id: str, side: Side) -> PlaceOrder:
 
 @asynccontextmanager
 async def _connected(settings: Settings) -> AsyncGenerator[Direct]:
-    publisher = CommandPublisher(settings, producer="bench")
+    publisher = CommandPublisher(settings, producer="gateway")
     consumer = AIOKafkaConsumer(**kafka_options(settings), group_id=None, auto_offset_reset="none")
     await asyncio.gather(publisher.start(), consumer.start())
     partition = TopicPartition(settings.topic(GATEWAY_REPLIES), _REPLIES)

@@ -64,6 +64,7 @@ def running(settings: Settings) -> Iterator[System]:
         variables = {
             "CNOP_NAMESPACE": settings.namespace,
             "CNOP_JARS_DIR": str(settings.jars.absolute()),
+            "CNOP_PROFILE": "test",
             "CNOP_TRUSTED_PROXIES": "127.0.0.1",
             "CNOP_LOG_LEVEL": "WARNING",
         }

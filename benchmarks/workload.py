@@ -107,6 +107,7 @@ class _Inbox:
             expires_at_ms=self._now_ms + _PATIENCE_MS,
             retain_until_ms=self._now_ms + _DAY_MS if has_key else None,
             user_id=account_id,
+            user_role="trader",
             fingerprint=_hex(f"body {offset}", size_bytes=32) if has_key else None,
             reply_to=_route(offset),
             correlation_id=_hex(f"request {offset}"),

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 from starlette.applications import Starlette
@@ -22,34 +23,46 @@ from gateway import (
     health,
     identity,
     insights,
+    keys,
     markets,
+    open_sessions,
+    ops,
     orders,
     portfolio,
     statement,
 )
+from gateway.access import ACCESS, admit
 from gateway.edge import Edge
+from gateway.headers import Origins
+from gateway.limits import STATE, Limits, limits_of
 from gateway.services import running_services
+from gateway.telling import TellsLimits
 from runtime.settings import settings
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 class _Handled:
-    """A handler as an ASGI application; what it raises, the edge answers.
+    """A handler as an ASGI application for those who may call it; what it raises, the edge answers.
 
     Around a plain function Starlette would put a handler of exceptions, for each request anew.
     """
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, method: str, path: str) -> None:
         self._handler: Final = handler
+        self._call: Final = f"{method} {path}"
+        self._allowed: Final = ACCESS[method, path]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self._handler(Request(scope, receive, send))
+        request = Request(scope, receive, send)
+        if self._allowed is not None:
+            await admit(request, self._allowed, self._call)
+        response = await self._handler(request)
         await response(scope, receive, send)
 
 
 def _route(path: str, handler: Handler, method: str = "GET") -> Route:
-    return Route(path, _Handled(handler), methods=[method])
+    return Route(path, _Handled(handler, method, path), methods=[method])
 
 
 ROUTES = (
@@ -86,27 +99,37 @@ ROUTES = (
     _route("/api/v1/auth/logout", identity.logout, "POST"),
     _route("/api/v1/auth/profile", identity.read_profile),
     _route("/api/v1/auth/profile", identity.update_profile, "PUT"),
+    _route("/api/v1/auth/refresh", identity.refresh, "POST"),
+    _route("/api/v1/auth/password", identity.change_password, "POST"),
+    _route("/api/v1/auth/sessions", open_sessions.read_sessions),
+    _route("/api/v1/auth/sessions/{session_id}", open_sessions.end_session, "DELETE"),
+    _route("/api/v1/ops/markets/{symbol}/halt", ops.halt_market, "POST"),
+    _route("/api/v1/ops/markets/{symbol}/resume", ops.resume_market, "POST"),
+    _route("/api/v1/ops/users/{username}/lock", ops.lock_user, "POST"),
+    _route("/api/v1/ops/users/{username}/unlock", ops.unlock_user, "POST"),
+    _route("/api/v1/ops/users/{username}/role", ops.change_role, "POST"),
     _route("/api/v1/time", clock.read_time),
     _route("/health", health.health),
     _route("/health/live", health.live),
     _route("/health/ready", health.ready),
+    _route("/.well-known/jwks.json", keys.read_keys),
     _route("/openapi.json", docs.openapi),
     _route("/docs", docs.page),
 )
 
 
 @asynccontextmanager
-async def _lifespan(app: Starlette) -> AsyncGenerator[None]:
+async def _lifespan(app: Starlette) -> AsyncGenerator[dict[str, Limits | None]]:
     async with running_services(settings()) as services:
         app.state.services = services
-        yield
+        yield {STATE: limits_of(settings(), partial(TellsLimits, services))}
 
 
 class _Gateway(Starlette):
     """All failures are the edge's, so Starlette's own layers around the routes are left out."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Edge(self.router)
+        return Edge(self.router, Origins(settings().cors_origins))
 
 
 app = _Gateway(routes=ROUTES, lifespan=_lifespan)

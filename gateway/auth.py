@@ -6,15 +6,22 @@ from typing import Final
 
 from starlette.requests import Request
 
+from gateway.callers import caller_of, set_caller
 from gateway.deciding import Deciding
 from gateway.edge import request_id_of
 from gateway.outcomes import auth_refusal
 from gateway.problems import Problem
 from gateway.questions import Questions
 from gateway.sessions import Sessions
+from runtime import metrics
 from runtime.errors import Unavailable
 from runtime.security.sealed import OpeningKey, SealingKey
 from schemas.auth import (
+    ChangePassword,
+    ChangePasswordSecret,
+    PasswordChanged,
+    Refresh,
+    RefreshSecret,
     Refused,
     Sealed,
     SignedIn,
@@ -23,7 +30,7 @@ from schemas.auth import (
     SignInSecret,
     Verdict,
 )
-from schemas.codec import PoisonMessage
+from schemas.codec import Message, PoisonMessage
 from schemas.identity import EVENTS, SessionEnded
 from schemas.topics import AUTH_REQUESTS
 
@@ -42,12 +49,24 @@ class Auth:
         self.sessions: Final = sessions
 
     async def caller(self, request: Request) -> Verdict:
-        """Who sent this request.
+        """Who sent this request; asked once for each.
 
         Raises:
             Problem: no token, or one that is not good (401).
             Unavailable: auth does not answer; nobody is let in.
         """
+        known = caller_of(request)
+        if known is not None:
+            return known
+        try:
+            verdict = await self._verdict(request)
+        except Problem:
+            metrics.UNAUTHORISED.labels("token").inc()
+            raise
+        set_caller(request, verdict)
+        return verdict
+
+    async def _verdict(self, request: Request) -> Verdict:
         token = _bearer(request)
         hashed = hashlib.blake2b(token.encode(), digest_size=32).digest()
         known = self.sessions.get(hashed)
@@ -67,24 +86,53 @@ class Auth:
         """Check a password and start a session.
 
         Raises:
-            Problem: wrong (401), blocked (403), or auth is busy (503).
+            Problem: wrong (401), blocked (403), or too many sign in (429).
             Unavailable: auth does not answer.
         """
         secret = SignInSecret(username=username, password=password, address=address)
         question = SignIn(secret=self.sealing.seal(secret), reply_key=self._reply_key.public)
+        return self._signed_in(await self._asked(request, question))
+
+    async def refresh(self, request: Request, refresh_token: str) -> SignedInSecret:
+        """Exchange a refresh token for new tokens.
+
+        Raises:
+            Problem: it is not good, or not any more (401).
+            Unavailable: auth does not answer.
+        """
+        secret = RefreshSecret(refresh_token=refresh_token)
+        question = Refresh(secret=self.sealing.seal(secret), reply_key=self._reply_key.public)
+        return self._signed_in(await self._asked(request, question))
+
+    async def change_password(self, request: Request, secret: ChangePasswordSecret) -> None:
+        """Change a password and forget the sessions that end with it.
+
+        Raises:
+            Problem: the current one is wrong (401), blocked (403), or too many sign in (429).
+            Unavailable: auth does not answer.
+        """
+        match await self._asked(request, ChangePassword(secret=self.sealing.seal(secret))):
+            case PasswordChanged(ended=ended):
+                for session_id in ended:
+                    self.sessions.end(session_id)
+            case other:
+                raise _unasked(other)
+
+    async def _asked(self, request: Request, question: Message) -> Message:
         reply = await self._deciding.ask(
             AUTH_REQUESTS,
             question,
             deadline_ms=_SIGN_IN_MS,
             correlation_id=request_id_of(request),
         )
-        match reply.event:
+        return reply.event
+
+    def _signed_in(self, answer: Message) -> SignedInSecret:
+        match answer:
             case SignedIn(secret=sealed):
                 return self._opened(sealed)
-            case Refused() as refused:
-                raise auth_refusal(refused)
             case other:
-                raise Unavailable(f"auth answered {other.TYPE} to a sign-in")
+                raise _unasked(other)
 
     def saw_session_end(self, body: bytes) -> None:
         """Take a session-ended event of identity's journal."""
@@ -97,6 +145,13 @@ class Auth:
             return self._reply_key.open(sealed, SignedInSecret)
         except PoisonMessage as error:
             raise Unavailable("auth's answer does not open") from error
+
+
+def _unasked(answer: Message) -> Exception:
+    """What a refusal raises, or an answer that nobody asked for."""
+    if isinstance(answer, Refused):
+        return auth_refusal(answer)
+    return Unavailable(f"auth answered {answer.TYPE}")
 
 
 def _bearer(request: Request) -> str:

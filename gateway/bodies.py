@@ -1,6 +1,6 @@
 """Reads JSON bodies: size, content type, exact numbers, and validation into one form."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, TypeVar, cast
 
@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from gateway.problems import FieldError, Problem
 
 BODY_BYTES_MAX: Final = 64 * 1024
+_DEPTH_MAX: Final = 8
 _ERRORS_MAX: Final = 50
 _FIELD_CHARACTERS_MAX: Final = 100
 _SHORT_DIGITS: Final = 40
@@ -57,9 +58,31 @@ async def read_object(request: Request) -> Mapping[str, Any]:
         raise _not_an_object("A number in the body is out of range.") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Problem("not-json") from None
+    if body.count(b"{") + body.count(b"[") > _DEPTH_MAX and _depth(value) > _DEPTH_MAX:
+        raise _not_an_object(f"The body is nested deeper than {_DEPTH_MAX} levels.")
     if not isinstance(value, dict):
         raise _not_an_object("The body has to be a JSON object.")
     return cast("dict[str, Any]", value)
+
+
+def _depth(value: object) -> int:
+    """How many levels of objects and lists a value has; what is too deep is not walked further."""
+    deepest, level = 0, _nested([value])
+    while level and deepest <= _DEPTH_MAX:
+        deepest += 1
+        level = _nested(inner for each in level for inner in each)
+    return deepest
+
+
+def _nested(values: Iterable[object]) -> list[Iterable[object]]:
+    """What the objects and lists among these hold."""
+    found: list[Iterable[object]] = []
+    for each in values:
+        if isinstance(each, dict):
+            found.append(cast("dict[str, object]", each).values())
+        elif isinstance(each, list):
+            found.append(cast("list[object]", each))
+    return found
 
 
 def _not_an_object(message: str) -> Problem:

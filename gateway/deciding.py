@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from starlette.requests import Request
 
+from gateway.callers import caller_of
 from gateway.edge import request_id_of
 from gateway.ids import CommandIds, idempotency_key
 from gateway.problems import Problem, unavailable
@@ -15,9 +16,11 @@ from gateway.replies import DECISIONS, Replies, Reply
 from producers.commands import Acknowledgement, CommandPublisher
 from read_models.commands import queries as commands
 from read_models.commands.queries import Outcome
+from runtime.breaker import Breaker
 from runtime.errors import Unavailable
 from runtime.security.pseudonyms import Pseudonyms
 from runtime.table import Readable
+from schemas.auth import Verdict
 from schemas.codec import Message, encode
 from schemas.envelope import ReplyRoute
 from schemas.journal import CommandDuplicate
@@ -27,6 +30,7 @@ RETAIN_MS: Final = 24 * 60 * 60 * 1_000
 _POLL_S: Final = 0.02
 _POLL_S_MAX: Final = 0.2
 _OUTCOME_S: Final = 2.0
+_QUESTIONS_MIN: Final = 5
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -105,6 +109,7 @@ class Deciding:
         self._pseudonyms: Final = pseudonyms
         self._deadline_ms: Final = deadline_ms
         self._flights: Final[dict[str, _Flight]] = {}
+        self._breakers: Final[dict[str, Breaker]] = {}
         self.ids: Final = ids
 
     async def decide(self, request: Request, order: Order) -> Decided:
@@ -127,29 +132,59 @@ class Deciding:
         finally:
             self._flights.pop(command_id, None)
 
-    async def ask(
+    async def ask(  # noqa: PLR0913  # one keyword per header
         self,
         topic: str,
         message: Message,
         *,
         deadline_ms: int,
         correlation_id: str | None = None,
+        key: str | None = None,
+        caller: Verdict | None = None,
     ) -> Reply:
-        """A question that changes nothing if it is never answered.
+        """A question that changes nothing if it is never answered, or a wish that may be repeated.
 
         Raises:
-            Unavailable: no answer within the deadline.
+            Unavailable: no answer within the deadline, or none of late.
         """
+        with self._breaker(message.TYPE).call():
+            return await self._answered(
+                topic,
+                message,
+                deadline_ms=deadline_ms,
+                correlation_id=correlation_id,
+                key=key,
+                caller=caller,
+            )
+
+    def _breaker(self, question: str) -> Breaker:
+        """One for each kind of question: a flood of sign-ins must not keep out who is signed in."""
+        if (breaker := self._breakers.get(question)) is None:
+            breaker = self._breakers[question] = Breaker(question, calls_min=_QUESTIONS_MIN)
+        return breaker
+
+    async def _answered(  # noqa: PLR0913  # one keyword per header
+        self,
+        topic: str,
+        message: Message,
+        *,
+        deadline_ms: int,
+        correlation_id: str | None,
+        key: str | None,
+        caller: Verdict | None,
+    ) -> Reply:
         command_id = self.ids.random("")
         future = self._replies.waiters.expect(command_id)
         try:
             async with asyncio.timeout(deadline_ms / 1000):
                 await self._publisher.publish(
                     topic,
-                    None,
+                    key,
                     message,
                     command_id=command_id,
                     expires_at_ms=self._publisher.clock.now_ms() + deadline_ms,
+                    user_id=None if caller is None else caller.user_id,
+                    user_role=None if caller is None else caller.role,
                     reply_to=ReplyRoute(self._replies.partition, command_id),
                     correlation_id=correlation_id,
                 )
@@ -237,7 +272,7 @@ class Deciding:
         fingerprint: str | None,
         deadline_ms: int,
     ) -> Acknowledgement:
-        now_ms = self._publisher.clock.now_ms()
+        now_ms, caller = self._publisher.clock.now_ms(), caller_of(request)
         return await self._publisher.publish(
             order.topic,
             order.key,
@@ -246,6 +281,7 @@ class Deciding:
             expires_at_ms=now_ms + deadline_ms,
             retain_until_ms=None if fingerprint is None else now_ms + RETAIN_MS,
             user_id=order.owner or None,
+            user_role=None if caller is None else caller.role,
             fingerprint=fingerprint,
             reply_to=ReplyRoute(self._replies.partition, command_id),
             correlation_id=request_id_of(request),

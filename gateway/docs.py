@@ -1,5 +1,7 @@
 """/openapi.json and /docs: the contract for machines, and a plain page for people."""
 
+import base64
+import hashlib
 import html
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -8,17 +10,22 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from gateway.access import ACCESS, SIGNED_IN
 from gateway.answers import answer
 from gateway.forms import (
     AmountForm,
     LoginForm,
     NoForm,
     OrderForm,
+    PasswordForm,
     ProfileForm,
+    RefreshForm,
     RegisterForm,
     ReplaceForm,
+    RoleForm,
 )
 from gateway.shapes import SHAPES, content_of
+from runtime.security.headers import NOTHING
 
 _TEXT: Final = {"type": "string"}
 _FLAG: Final = {"type": "boolean"}
@@ -45,6 +52,7 @@ def _whole(low: int, high: int, default: int) -> dict[str, Any]:
 _ASSET: Final = {"type": "string", "pattern": "^[A-Za-z0-9]{1,10}$"}
 _SYMBOL: Final = {"type": "string", "pattern": "^[A-Za-z0-9]{1,10}-[A-Za-z]{3,5}$"}
 _ORDER_ID: Final = {"type": "string", "pattern": "^[A-Za-z0-9_]{10,50}$"}
+_SESSION_ID: Final = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 _ORDER_TYPE: Final = {
     "type": "string",
     "enum": ["market_buy", "market_sell", "limit_buy", "limit_sell"],
@@ -58,6 +66,11 @@ _ASSET_IN_PATH: Final = ("asset_id", "path", _ASSET)
 _INTERVAL: Final = {"type": "string", "enum": ["1m", "5m", "1h", "1d"], "default": "1m"}
 _SOURCE: Final = {"type": "string", "enum": ["trades", "feed"], "default": "trades"}
 _SYMBOL_IN_PATH: Final = ("symbol", "path", _SYMBOL)
+_USERNAME_IN_PATH: Final = (
+    "username",
+    "path",
+    {"type": "string", "pattern": "^[A-Za-z0-9_]{6,30}$"},
+)
 _CURSOR: Final = ("cursor", "query", {"type": "string", "pattern": "^[0-9]{1,18}$"})
 _LIMIT: Final = ("limit", "query", _whole(1, 100, 50))
 _OFFSET: Final = ("offset", "query", _whole(0, 100_000, 0))
@@ -82,7 +95,40 @@ CALLS: Final = (
         refusals=(409,),
     ),
     Call(
-        "post", "/api/v1/auth/login", "Sign in", 200, LoginForm, is_open=True, refusals=(401, 403)
+        "post",
+        "/api/v1/auth/login",
+        "Sign in",
+        200,
+        LoginForm,
+        is_open=True,
+        refusals=(401, 403, 429),
+    ),
+    Call(
+        "post",
+        "/api/v1/auth/refresh",
+        "Exchange a refresh token, which works once, for new tokens",
+        200,
+        RefreshForm,
+        is_open=True,
+        refusals=(401,),
+    ),
+    Call(
+        "post",
+        "/api/v1/auth/password",
+        "Change one's password; one's other sessions end",
+        204,
+        PasswordForm,
+        refusals=(403, 429),
+    ),
+    Call("get", "/api/v1/auth/sessions", "List one's sessions, newest first"),
+    Call(
+        "delete",
+        "/api/v1/auth/sessions/{session_id}",
+        "End one of one's sessions",
+        204,
+        parameters=(("session_id", "path", _SESSION_ID),),
+        is_command=True,
+        refusals=(404,),
     ),
     Call("post", "/api/v1/auth/logout", "Sign out", 200, NoForm, is_command=True),
     Call("get", "/api/v1/auth/profile", "Read one's profile", refusals=(404,)),
@@ -296,7 +342,48 @@ CALLS: Final = (
         parameters=(("command_id", "path", _TEXT),),
         refusals=(404,),
     ),
+    Call(
+        "post",
+        "/api/v1/ops/markets/{symbol}/halt",
+        "Stop matching in a market; cancels still work",
+        parameters=(_SYMBOL_IN_PATH,),
+        refusals=(404,),
+    ),
+    Call(
+        "post",
+        "/api/v1/ops/markets/{symbol}/resume",
+        "Match again in a market",
+        parameters=(_SYMBOL_IN_PATH,),
+        refusals=(404,),
+    ),
+    Call(
+        "post",
+        "/api/v1/ops/users/{username}/lock",
+        "Let nobody sign in as a user, and end all sessions",
+        parameters=(_USERNAME_IN_PATH,),
+        is_command=True,
+        refusals=(404,),
+    ),
+    Call(
+        "post",
+        "/api/v1/ops/users/{username}/unlock",
+        "Let a user sign in again",
+        parameters=(_USERNAME_IN_PATH,),
+        is_command=True,
+        refusals=(404,),
+    ),
+    Call(
+        "post",
+        "/api/v1/ops/users/{username}/role",
+        "Give a user another role, and end all sessions",
+        200,
+        RoleForm,
+        parameters=(_USERNAME_IN_PATH,),
+        is_command=True,
+        refusals=(404,),
+    ),
     Call("get", "/api/v1/time", "Read the clock that counts", is_open=True),
+    Call("get", "/.well-known/jwks.json", "Read the keys that sign access tokens", is_open=True),
     Call("get", "/health", "Say how the gateway is", is_open=True),
     Call("get", "/health/live", "Say that the gateway lives", is_open=True),
     Call("get", "/health/ready", "Say whether the gateway is ready", is_open=True),
@@ -310,7 +397,7 @@ async def openapi(_: Request) -> Response:
 
 async def page(_: Request) -> Response:
     """GET /docs."""
-    return HTMLResponse(_page())
+    return HTMLResponse(_page(), headers={"Content-Security-Policy": _POLICY})
 
 
 @lru_cache(maxsize=1)
@@ -356,6 +443,8 @@ def _operation(call: Call) -> dict[str, Any]:
         "responses": _responses(call),
         "security": [] if call.is_open else [{"token": []}],
     }
+    if roles := _roles(call):
+        operation["x-roles"] = roles
     if call.body is not None:
         schema = {"$ref": f"#/components/schemas/{call.body.__name__}"}
         operation["requestBody"] = {
@@ -365,29 +454,43 @@ def _operation(call: Call) -> dict[str, Any]:
     return operation
 
 
+def _roles(call: Call) -> list[str]:
+    """The only roles that may call it; empty where every caller may."""
+    allowed = ACCESS[call.method.upper(), call.path]
+    return [] if allowed in (None, SIGNED_IN) else sorted(allowed or ())
+
+
 _BRACES: Final = str.maketrans("", "", "{}")
 
 
 def _responses(call: Call) -> dict[str, Any]:
-    refusals = {*call.refusals, 422, 503}
+    refusals = {*call.refusals, 422, 429, 503}
     if call.body is not None:
         refusals |= {400, 413, 415}
     if not call.is_open:
         refusals.add(401)
+    if _roles(call):
+        refusals.add(403)
     if call.is_command:
         refusals.add(409)
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    responses: dict[str, Any] = {
-        str(call.success): {
-            "description": "Done",
-            "content": content_of(call.method, call.path),
-        }
-    }
+    done: dict[str, Any] = {"description": "Done"}
+    if call.success != 204:  # noqa: PLR2004  # which has no content
+        done["content"] = content_of(call.method, call.path)
+    responses: dict[str, Any] = {str(call.success): done}
     if call.is_command:
         responses["202"] = {"description": "Still being decided: ask at Location"}
     for status in sorted(refusals):
         responses[str(status)] = {"description": "A problem (RFC 9457)", "content": problem}
     return responses
+
+
+_STYLE: Final = (
+    "body{font:16px sans-serif;margin:2rem;max-width:60rem}td{padding:.3rem .8rem .3rem 0}"
+)
+_STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_POLICY: Final = f"{NOTHING.decode()}; style-src 'sha256-{_STYLE_HASH}'"
+"""The page has its own style and nothing else."""
 
 
 @lru_cache(maxsize=1)
@@ -396,13 +499,12 @@ def _page() -> str:
         f"<tr><td><code>{call.method.upper()}</code></td>"
         f"<td><code>{html.escape(call.path)}</code></td>"
         f"<td>{html.escape(call.summary)}</td>"
-        f"<td>{'' if call.is_open else 'token'}</td></tr>"
+        f"<td>{'' if call.is_open else ', '.join(_roles(call)) or 'token'}</td></tr>"
         for call in CALLS
     )
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><title>CNOP API</title>"
-        "<style>body{font:16px sans-serif;margin:2rem;max-width:60rem}"
-        "td{padding:.3rem .8rem .3rem 0}</style>"
+        f"<style>{_STYLE}</style>"
         '<h1>CNOP API</h1><p>The whole contract: <a href="/openapi.json">openapi.json</a>.</p>'
         f"<table>{rows}</table></html>"
     )

@@ -1,8 +1,10 @@
-"""The outermost layer: a request id on every answer, and a problem for every failure."""
+"""The outermost layer: limits, the headers of every answer, and a problem for every failure."""
 
 import logging
+import math
 import re
 import secrets
+from collections.abc import Sequence
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -11,9 +13,13 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.answers import problem_answer
+from gateway.headers import Origins, finished
+from gateway.limits import STATE, Limits, limit_headers
 from gateway.problems import Problem, unavailable
+from runtime.breaker import BreakerOpen
 from runtime.errors import Unavailable
 from runtime.logs import correlation_id
+from runtime.security.headers import Header
 
 _LOG: Final = logging.getLogger(__name__)
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
@@ -25,8 +31,9 @@ _CODES: Final = {404: "not-found", 413: "body-too-large"}
 class Edge:
     """ASGI middleware; what is raised below it becomes an answer here."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, origins: Origins) -> None:
         self._app: Final = app
+        self._origins: Final = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; connections of other kinds pass."""
@@ -43,15 +50,32 @@ class Edge:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = [*message.get("headers", ()), header]
+                headers = finished(scope, message.get("headers", ()))
+                message["headers"] = [*headers, header, *limit_headers(scope), *shown]
             await send(message)
 
+        shown = self._origins.headers(scope)
         try:
-            await self._app(scope, receive, send_marked)
+            await self._admit(scope)
+            if (allowed := self._origins.preflight(scope)) is not None:
+                await _nothing(allowed)(scope, receive, send_marked)
+            else:
+                await self._app(scope, receive, send_marked)
         except Exception as error:  # the last place where a request can still get an answer
             if started:
                 raise
             await failure(error, scope)(scope, receive, send_marked)
+
+    async def _admit(self, scope: Scope) -> None:
+        limits: Limits | None = scope.get("state", {}).get(STATE)
+        if limits is not None:
+            await limits.count_request(scope)
+
+
+def _nothing(headers: Sequence[Header]) -> Response:
+    response = Response(status_code=204)
+    response.raw_headers = list(headers)
+    return response
 
 
 def request_id_of(request: Request) -> str:
@@ -73,6 +97,8 @@ def _problem(error: Exception, scope: Scope) -> Problem:
             return Problem("method-not-allowed", headers={"Allow": _methods(scope)})
         case HTTPException(status_code=status):
             return Problem(_CODES.get(status, "bad-request"), headers=error.headers)
+        case BreakerOpen(retry_after_s=retry_after_s):
+            return unavailable(retry_after_s=math.ceil(retry_after_s))
         case Unavailable():
             _LOG.warning("what a request needs does not answer: %s", error)
             return unavailable()

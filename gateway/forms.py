@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from gateway.amounts import Amount, Price, Quantity
+from gateway.common_passwords import is_common
 
 _USERNAME: Final = re.compile(r"[A-Za-z0-9_]{6,30}")
 _SYMBOLS: Final = frozenset("!@#$%^&*()-_=+")
@@ -32,6 +33,7 @@ _EMAIL_CHARACTERS_MAX: Final = 254
 _AGES: Final = range(13, 121)
 _ISO_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _ASSET: Final = re.compile(r"[A-Za-z0-9]{1,10}")
+_TOKEN_CHARACTERS_MAX: Final = 1_000
 _MOMENT_CHARACTERS_MAX: Final = 40
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -56,6 +58,13 @@ def password(value: str) -> str:
             "up to 20 characters need an upper-case and a lower-case letter, a digit and one of"
             " !@#$%^&*()-_=+"
         )
+    return value
+
+
+def new_password(value: str) -> str:
+    """A password that is none of those that everybody tries first."""
+    if is_common(value):
+        raise ValueError("is one of the most common passwords")
     return value
 
 
@@ -168,6 +177,7 @@ def _moment(value: Any) -> int:  # noqa: ANN401  # whatever the JSON held
 
 Username = Annotated[StrictStr, AfterValidator(username)]
 Password = Annotated[StrictStr, AfterValidator(password)]
+NewPassword = Annotated[Password, AfterValidator(new_password)]
 Email = Annotated[StrictStr, AfterValidator(email)]
 PersonName = Annotated[StrictStr, AfterValidator(person_name)]
 Phone = Annotated[StrictStr, AfterValidator(phone)]
@@ -194,7 +204,7 @@ class RegisterForm(Form):
 
     username: Username
     email: Email
-    password: Password
+    password: NewPassword
     first_name: PersonName
     last_name: PersonName
     phone: OptionalPhone = None
@@ -207,6 +217,19 @@ class LoginForm(Form):
 
     username: Username
     password: Password
+
+
+class RefreshForm(Form):
+    """POST /auth/refresh."""
+
+    refresh_token: Annotated[StrictStr, Field(min_length=1, max_length=_TOKEN_CHARACTERS_MAX)]
+
+
+class PasswordForm(Form):
+    """POST /auth/password."""
+
+    current_password: Password
+    new_password: NewPassword
 
 
 class ProfileForm(Form):
@@ -273,6 +296,12 @@ class ReplaceForm(Form):
         if self.quantity is None and self.price is None and self.stop_price is None:
             raise ValueError("a quantity, a price or a stop_price has to change")
         return self
+
+
+class RoleForm(Form):
+    """POST /ops/users/{username}/role."""
+
+    role: Literal["trader", "analyst", "operator"]
 
 
 class NoForm(Form):

@@ -115,11 +115,15 @@ class Freshness:
         return max(map(_version, heads)) >= at_least
 
     async def user(
-        self, username_hmac: str, row: Callable[[], Awaitable[Versioned | None]]
+        self,
+        username_hmac: str,
+        row: Callable[[], Awaitable[Versioned | None]],
+        *,
+        model: str = "users",
     ) -> bool:
-        """Wait for the users read model; whether it has come so far."""
+        """Wait for the users read model (`users` or `sessions`); whether it has come so far."""
         entity = f"user:{username_hmac}"
-        wait = _Wait(self._tail, IDENTITY_JOURNAL, username_hmac, entity, "users")
+        wait = _Wait(self._tail, IDENTITY_JOURNAL, username_hmac, entity, model)
         await wait.reach_end()
         return not wait.is_behind(await wait.until_projected(row)) and wait.knows_end
 

@@ -4,18 +4,24 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.addresses import address_of, trusted
+from gateway.addresses import network_in, trusted
 from gateway.answers import answer
 from gateway.bodies import read_form
 from gateway.commanding import commanded
 from gateway.deciding import Order
-from gateway.forms import LoginForm, NoForm, ProfileForm, RegisterForm
+from gateway.forms import LoginForm, NoForm, PasswordForm, ProfileForm, RefreshForm, RegisterForm
 from gateway.ids import NOBODY
 from gateway.problems import Problem
 from gateway.services import Services, services_of
 from runtime.errors import Unavailable
 from runtime.security.profiles import Profile
-from schemas.auth import Register, RegisterSecret, Verdict
+from schemas.auth import (
+    ChangePasswordSecret,
+    Register,
+    RegisterSecret,
+    SignedInSecret,
+    Verdict,
+)
 from schemas.identity import EndSession, Reason, UpdateProfile
 from schemas.topics import AUTH_REQUESTS, IDENTITY, IDENTITY_COMMANDS
 
@@ -56,16 +62,46 @@ async def login(request: Request) -> Response:
     """POST /auth/login."""
     form = await read_form(request, LoginForm)
     services = services_of(request)
-    address = address_of(request, trusted(services.settings.trusted_proxies))
-    signed_in = await services.auth.sign_in(request, form.username, form.password, address=address)
-    return answer(
-        {
-            "access_token": signed_in.access_token,
-            "token_type": "bearer",
-            "expires_in": signed_in.expires_in,
-        },
-        headers={"Cache-Control": "no-store"},
+    address = _address_of(request, services)
+    return _tokens(
+        await services.auth.sign_in(request, form.username, form.password, address=address)
     )
+
+
+async def refresh(request: Request) -> Response:
+    """POST /auth/refresh."""
+    form = await read_form(request, RefreshForm)
+    return _tokens(await services_of(request).auth.refresh(request, form.refresh_token))
+
+
+def _tokens(signed_in: SignedInSecret) -> Response:
+    body = {
+        "access_token": signed_in.access_token,
+        "token_type": "bearer",
+        "expires_in": signed_in.expires_in,
+        "refresh_token": signed_in.refresh_token,
+    }
+    return answer(body, headers={"Cache-Control": "no-store"})
+
+
+def _address_of(request: Request, services: Services) -> str:
+    return network_in(request.scope, trusted(services.settings.trusted_proxies))
+
+
+async def change_password(request: Request) -> Response:
+    """POST /auth/password."""
+    services = services_of(request)
+    caller = await services.auth.caller(request)
+    form = await read_form(request, PasswordForm)
+    secret = ChangePasswordSecret(
+        username_hmac=caller.username_hmac,
+        session_id=caller.session_id,
+        current_password=form.current_password,
+        new_password=form.new_password,
+        address=_address_of(request, services),
+    )
+    await services.auth.change_password(request, secret)
+    return Response(status_code=204)
 
 
 async def logout(request: Request) -> Response:

@@ -12,6 +12,7 @@ from gateway.bodies import read_form
 from gateway.commanding import commanded
 from gateway.forms import OrderForm, ReplaceForm
 from gateway.freshness import AsOf, min_version
+from gateway.limits import count_order
 from gateway.parameters import (
     OrderWord,
     asset_in_path,
@@ -55,6 +56,7 @@ _WORDS: Final = {
 async def place_order(request: Request) -> Response:
     """POST /orders."""
     caller = await services_of(request).auth.caller(request)
+    await count_order(request, caller.user_id)
     form = await read_form(request, OrderForm)
     command = placed(form, account_id=caller.user_id)
     return await commanded(request, account_order(caller.user_id, command), status=201)
@@ -63,6 +65,7 @@ async def place_order(request: Request) -> Response:
 async def check_order(request: Request) -> Response:
     """POST /orders/test: nothing is placed."""
     caller = await services_of(request).auth.caller(request)
+    await count_order(request, caller.user_id)
     form = await read_form(request, OrderForm)
     command = CheckOrder(order=placed(form, account_id=caller.user_id))
     return await commanded(request, account_order(caller.user_id, command), status=200)
@@ -107,6 +110,7 @@ async def cancel_orders(request: Request) -> Response:
 async def replace_order(request: Request) -> Response:
     """PATCH /orders/{order_id}."""
     caller = await services_of(request).auth.caller(request)
+    await count_order(request, caller.user_id)
     order_id = order_in_path(request)
     form = await read_form(request, ReplaceForm)
     command = ReplaceOrder(

@@ -6,7 +6,7 @@ from gateway.people import People
 from gateway.problems import Problem, refusal, unavailable
 from gateway.replies import Reply
 from gateway.views import canceling_view, checked_view, money_view, order_view
-from schemas import accounts, auth, identity, journal
+from schemas import accounts, auth, identity, journal, markets
 from schemas.codec import Message
 
 
@@ -17,7 +17,7 @@ class Result(NamedTuple):
     account_version: int | None = None
 
 
-async def result_of(reply: Reply, people: People) -> Result:
+async def result_of(reply: Reply, people: People) -> Result:  # noqa: PLR0911  # one per kind
     """The body that answers a decision.
 
     Raises:
@@ -42,10 +42,12 @@ async def result_of(reply: Reply, people: People) -> Result:
         case identity.ProfileUpdated():
             profile = await people.view(event.user)
             return Result({"message": "Profile updated successfully", "user": profile})
+        case identity.RoleChanged() | identity.UserLocked() | identity.UserUnlocked():
+            return Result({"role": event.user.role, "locked": event.user.locked})
         case identity.SessionEnded():
             return Result({"message": "Logged out successfully"})
         case _:
-            raise _refused(event)
+            raise refused(event)
 
 
 def _asked_view(event: accounts.CancelAllRequested | accounts.OrderChecked) -> dict[str, Any]:
@@ -56,7 +58,8 @@ def _asked_view(event: accounts.CancelAllRequested | accounts.OrderChecked) -> d
             return checked_view(event)
 
 
-def _refused(event: Message) -> Problem:
+def refused(event: Message) -> Problem:
+    """The problem that answers a refusal."""
     match event:
         case accounts.OrderRejected(order=order):
             return refusal(order.reason or "internal-error", order_id=order.order_id)
@@ -64,6 +67,7 @@ def _refused(event: Message) -> Problem:
             accounts.CommandRefused(reason=reason)
             | accounts.ReplaceRefused(reason=reason)
             | identity.CommandRefused(reason=reason)
+            | markets.CommandRefused(reason=reason)
             | identity.RegistrationRejected(reason=reason)
             | journal.CommandRefused(reason=reason)
         ):
@@ -79,8 +83,10 @@ def _refused(event: Message) -> Problem:
 def auth_refusal(refused: auth.Refused) -> Problem:
     """What auth's refusal answers; 401 only where a credential or token is wrong."""
     match refused.reason:
-        case auth.Reason.UNAVAILABLE | auth.Reason.BUSY | auth.Reason.INVALID_SECRET:
+        case auth.Reason.UNAVAILABLE | auth.Reason.INVALID_SECRET:
             return unavailable(retry_after_s=refused.retry_after_s)
+        case auth.Reason.BUSY:
+            return Problem("sign-in-busy", headers={"Retry-After": str(refused.retry_after_s)})
         case auth.Reason.SIGN_IN_BLOCKED if refused.retry_after_s:
             return Problem("sign-in-blocked", headers={"Retry-After": str(refused.retry_after_s)})
         case _:

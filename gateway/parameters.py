@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from starlette.requests import Request
 
-from gateway.forms import moment
+from gateway.forms import moment, username
 from gateway.problems import invalid
 
 _WHOLE: Final = re.compile(r"[0-9]{1,18}")
@@ -122,6 +122,14 @@ def symbol_in_path(request: Request) -> str:
     if _SYMBOL.fullmatch(given) is None:
         raise invalid("symbol", "has to be a market such as BTC-USD")
     return given.upper()
+
+
+def username_in_path(request: Request) -> str:
+    """The path's username as it is stored."""
+    try:
+        return username(request.path_params["username"])
+    except ValueError as error:
+        raise invalid("username", str(error)) from None
 
 
 def order_in_path(request: Request) -> str:

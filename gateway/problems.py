@@ -27,6 +27,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "validation-failed": Kind(422, "Validation failed", "Something in the request is not valid."),
     "bad-request": Kind(400, "Bad request", "The request cannot be understood."),
+    "headers-too-large": Kind(
+        431, "Headers too large", "The request line and headers are over 16 KiB or 100 headers."
+    ),
+    "request-timeout": Kind(408, "Request timeout", "The request did not arrive whole in time."),
+    "rate-limited": Kind(429, "Too many requests", "Too many requests; wait before the next one."),
     # who asks
     "invalid-token": Kind(
         401, "Not signed in", "The access token is missing, malformed, expired or revoked."
@@ -35,7 +40,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     "sign-in-blocked": Kind(
         403, "Sign-in blocked", "Too many wrong attempts; try again in a few minutes."
     ),
-    "forbidden": Kind(403, "Not allowed", "Your role does not allow this."),
+    "invalid-refresh-token": Kind(
+        401, "Not refreshed", "The refresh token is malformed, expired, used or revoked."
+    ),
+    "user-locked": Kind(403, "User locked", "An operator locked this user."),
+    "role-not-allowed": Kind(403, "Role not allowed", "Your role does not allow this."),
     # identity
     "username-taken": Kind(409, "Username taken", "This username belongs to somebody already."),
     "email-taken": Kind(409, "Email taken", "This email belongs to somebody already."),
@@ -48,7 +57,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "unknown-user": Kind(404, "Unknown user", "There is no such user."),
     "unknown-session": Kind(404, "Unknown session", "There is no such session."),
     "sign-in-busy": Kind(
-        503, "Sign-in busy", "Too many sign-ins at the same time; try again in a moment."
+        429, "Sign-in busy", "Too many sign-ins at the same time; try again in a moment."
     ),
     # money
     "insufficient-funds": Kind(422, "Insufficient funds", "The available balance is too low."),
@@ -79,6 +88,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "duplicate-client-order-id": Kind(
         422, "Client order id used", "An order with this client_order_id exists already."
     ),
+    "unknown-market": Kind(404, "Unknown market", "There is no such market."),
     "unknown-order": Kind(404, "Unknown order", "There is no such order."),
     "order-final": Kind(409, "Order already final", "The order has ended and cannot change."),
     "cancel-pending": Kind(409, "Cancel pending", "A cancel of this order is under way."),
@@ -128,6 +138,7 @@ KINDS: Final[Mapping[str, Kind]] = {
 
 _OTHER_NAMES: Final = {
     "busy": "sign-in-busy",
+    "refresh-token-used": "invalid-refresh-token",
     "invalid-secret": "unavailable",
 }
 
@@ -197,7 +208,7 @@ def unavailable(*, retry_after_s: int = RETRY_AFTER_S, **more: object) -> Proble
 
 def _with_defaults(kind: Kind, code: str, headers: Mapping[str, str]) -> dict[str, str]:
     complete = dict(headers)
-    if kind.status == 503:  # noqa: PLR2004  # the contract's figure
+    if kind.status in (429, 503):
         complete.setdefault("Retry-After", str(RETRY_AFTER_S))
     if code == "invalid-token":
         complete.setdefault("WWW-Authenticate", "Bearer")

@@ -20,7 +20,7 @@ from runtime.errors import Unavailable
 from runtime.kafka_clients import stop_within
 from runtime.kafka_options import kafka_options
 from runtime.settings import Settings
-from schemas import accounts, auth, identity
+from schemas import accounts, auth, identity, markets
 from schemas.acls import GATEWAY_REPLIES_GROUP
 from schemas.codec import Codec, Message, PoisonMessage
 from schemas.envelope import (
@@ -47,6 +47,9 @@ DECISIONS: Final = Codec(
     *accounts.EVENTS.types.values(),
     *identity.EVENTS.types.values(),
     *auth.ANSWERS.types.values(),
+    markets.MarketHalted,
+    markets.MarketResumed,
+    markets.CommandRefused,
     *JOURNAL.types.values(),
 )
 

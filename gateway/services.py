@@ -22,21 +22,25 @@ from read_models.activity import queries as activity
 from read_models.orders import queries as orders
 from read_models.portfolio import queries as portfolio
 from read_models.users import queries as users
+from runtime.breaker import Breaker
 from runtime.dynamodb import DynamoTable, open_dynamodb
 from runtime.projection import TableSpec
 from runtime.projector import Position, positions
+from runtime.security.audit import Audit, AuditLog
 from runtime.security.files import PSEUDONYMS, ensure_secrets, read_secret
 from runtime.security.pseudonyms import Pseudonyms
 from runtime.security.sealed import SealingKey
 from runtime.security.vault import Vault
 from runtime.settings import Settings
 from runtime.table import Readable
-from schemas.identity import ProfileUpdated, SessionEnded, UserRegistered
+from schemas.identity import SessionEnded
 from schemas.topics import ACCOUNTS_JOURNAL, IDENTITY_JOURNAL
 
 ORDERS: Final = "orders"
 PORTFOLIO: Final = "portfolio"
 ACTIVITY: Final = "activity"
+_ANSWER_S: Final = 5.0
+"""Of DynamoDB; who asks here waits for the answer."""
 _MODELS: Final = {ORDERS: orders, PORTFOLIO: portfolio, ACTIVITY: activity}
 
 
@@ -55,6 +59,7 @@ class Services:
     people: People
     pseudonyms: Pseudonyms
     narrator: Narrator | None
+    audit: Audit
 
 
 def services_of(request: Request) -> Services:
@@ -69,14 +74,20 @@ async def running_services(settings: Settings) -> AsyncGenerator[Services]:
     Raises:
         Unavailable: Kafka does not answer.
     """
-    async with open_dynamodb(settings) as client, running_narrator(settings) as narrator:
-        services = _wired(settings, DynamoTable(client, settings), narrator)
+    async with (
+        open_dynamodb(settings, answer_s=_ANSWER_S) as client,
+        running_narrator(settings) as narrator,
+    ):
+        table = DynamoTable(client, settings, breaker=Breaker("dynamodb"))
+        services = _wired(settings, table, narrator)
         try:
             await services.publisher.start()
             await services.replies.start()
             await services.tail.start()
+            services.audit.start()
             yield services
         finally:
+            await services.audit.stop()
             await services.tail.stop()
             await services.replies.stop()
             await services.publisher.stop()
@@ -110,6 +121,7 @@ def _wired(settings: Settings, table: DynamoTable, narrator: Narrator | None) ->
         people=People(table, Vault(table), freshness),
         pseudonyms=pseudonyms,
         narrator=narrator,
+        audit=Audit("gateway", AuditLog(settings)),
     )
 
 
@@ -126,7 +138,8 @@ def _followed(table: Readable, auth: Auth) -> tuple[Followed, ...]:
         Followed(ACCOUNTS_JOURNAL, _concerns(), accounts_positions),
         Followed(
             IDENTITY_JOURNAL,
-            dict.fromkeys((UserRegistered.TYPE, ProfileUpdated.TYPE), ("users",)),
+            dict.fromkeys(users.USER_EVENTS, ("users",))
+            | dict.fromkeys(users.SESSION_EVENTS, ("sessions",)),
             identity_positions,
             {SessionEnded.TYPE: auth.saw_session_end},
         ),

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from gateway.parameters import Interval, OrderWord, Source
 from schemas.accounts import Liquidity, OrderStatus, Side, TimeInForce
+from schemas.identity import Role
 
 Schema = dict[str, Any]
 
@@ -48,6 +49,8 @@ _TIME_OR_NULL: Final = _or_null(_TIME)
 _AS_OF: Final = {"as_of": _named("AsOf")}
 _CURSOR: Final = {"next_cursor": _TEXT_OR_NULL}
 _MORE: Final = {"has_more": _FLAG}
+
+_USER_STANDING: Final = _object(role=_word(Role), locked=_FLAG)
 
 _PROBLEM: Final = _object(
     type={"type": "string", "format": "uri"},
@@ -165,7 +168,24 @@ _LEVELS: Final = _list(_object(price=_DECIMAL, quantity=_DECIMAL, orders=_COUNT,
 _MOVED: Final = _object(success=_FLAG, message=_TEXT, transaction_id=_TEXT, timestamp=_TIME)
 _ORDER: Final = _object(data=_named("Order"))
 
+_TOKENS: Final = _object(
+    access_token=_TEXT, token_type=_TEXT, expires_in=_COUNT, refresh_token=_TEXT
+)
+
 ANSWERS: Final[Mapping[tuple[str, str], Schema]] = {
+    ("post", "/auth/login"): _TOKENS,
+    ("post", "/auth/refresh"): _TOKENS,
+    ("get", "/auth/sessions"): _object(
+        data=_list(
+            _object(
+                session_id=_TEXT,
+                created_at=_TIME,
+                last_used_at=_TIME,
+                expires_at=_TIME,
+                current=_FLAG,
+            )
+        )
+    ),
     ("get", "/balance"): _object(
         current_balance=_DECIMAL,
         updated_at=_TIME_OR_NULL,
@@ -268,6 +288,11 @@ ANSWERS: Final[Mapping[tuple[str, str], Schema]] = {
         **_MORE,
         **_AS_OF,
     ),
+    ("post", "/ops/markets/{symbol}/halt"): _object(symbol=_TEXT, status=_TEXT),
+    ("post", "/ops/markets/{symbol}/resume"): _object(symbol=_TEXT, status=_TEXT),
+    ("post", "/ops/users/{username}/lock"): _USER_STANDING,
+    ("post", "/ops/users/{username}/unlock"): _USER_STANDING,
+    ("post", "/ops/users/{username}/role"): _USER_STANDING,
     ("get", "/markets"): _object(data=_list(_named("Market")), total_count=_COUNT),
     ("get", "/markets/{symbol}"): _object(data=_named("Market")),
     ("get", "/markets/{symbol}/trades"): _object(

@@ -4,6 +4,7 @@ from typing import Final
 
 from schemas.codec import Message
 from schemas.envelope import (
+    AUTH_SERVICE,
     COMMAND_ID,
     CORRELATION_ID,
     EXPIRES_AT,
@@ -12,6 +13,9 @@ from schemas.envelope import (
     RETAIN_UNTIL,
     TRACEPARENT,
     USER_ID,
+    X_AUTH_SERVICE,
+    X_SOURCE,
+    X_USER_ROLE,
     Headers,
     ReplyRoute,
     cloud_event,
@@ -29,6 +33,7 @@ def command_headers(  # noqa: PLR0913  # one keyword per header
     expires_at_ms: int,
     retain_until_ms: int | None = None,
     user_id: str | None = None,
+    user_role: str | None = None,
     fingerprint: str | None = None,
     reply_to: ReplyRoute | None = None,
     correlation_id: str | None = None,
@@ -36,8 +41,9 @@ def command_headers(  # noqa: PLR0913  # one keyword per header
 ) -> Headers:
     """The headers of a client command (C1, C2); times are broker milliseconds.
 
-    `producer` names the kind of process, `gateway` say; `retain_until_ms` is given only for a
-    command that came with an Idempotency-Key.
+    `producer` names the kind of process as the topic registry does; `user_id` and `user_role` are
+    those of a caller whom the auth service knows; `retain_until_ms` is given only for a command
+    that came with an Idempotency-Key.
     """
     headers = cloud_event(
         event_id=command_id,
@@ -47,9 +53,13 @@ def command_headers(  # noqa: PLR0913  # one keyword per header
     )
     headers.append((COMMAND_ID, command_id.encode()))
     headers.append((EXPIRES_AT, str(expires_at_ms).encode()))
+    headers.append((X_SOURCE, producer.encode()))
+    if user_id is not None:
+        headers.append((X_AUTH_SERVICE, AUTH_SERVICE))
     optional = (
         (RETAIN_UNTIL, None if retain_until_ms is None else str(retain_until_ms)),
         (USER_ID, user_id),
+        (X_USER_ROLE, user_role),
         (FINGERPRINT, fingerprint),
         (CORRELATION_ID, correlation_id),
         (TRACEPARENT, traceparent),

@@ -1,7 +1,15 @@
 """DynamoDB behind the `Table` port: one client, own serialisation, errors named by the reaction."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
@@ -9,6 +17,7 @@ import aioboto3
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
+from runtime.breaker import Breaker, BreakerOpen
 from runtime.errors import Unavailable
 from runtime.projection import TableSpec
 from runtime.settings import Settings
@@ -59,10 +68,13 @@ T = TypeVar("T")
 
 
 @asynccontextmanager
-async def open_dynamodb(settings: Settings) -> "AsyncGenerator[DynamoDBClient]":
+async def open_dynamodb(
+    settings: Settings, *, answer_s: float = 10
+) -> "AsyncGenerator[DynamoDBClient]":
     """The process's one client; a named endpoint gets made-up credentials.
 
-    Retries within it are few: callers back off on `Unavailable` themselves.
+    A request that takes longer than `answer_s` is sent once more and then fails. Retries within it
+    are few: callers back off on `Unavailable` themselves.
     """
     local = settings.dynamodb_endpoint is not None
     session = aioboto3.Session(
@@ -74,7 +86,7 @@ async def open_dynamodb(settings: Settings) -> "AsyncGenerator[DynamoDBClient]":
         parameter_validation=False,
         max_pool_connections=100,
         connect_timeout=2,
-        read_timeout=10,
+        read_timeout=answer_s,
         retries={"mode": "standard", "total_max_attempts": 2},
     )
     async with session.client(
@@ -87,7 +99,8 @@ class DynamoTable:
     """Rows in DynamoDB, addressed by the tables' short names.
 
     `pinned` fixes the generation of tables (a rebuild, a projector's life); of the others the
-    live one is looked up and remembered for seconds.
+    live one is looked up and remembered for seconds. With a `breaker`, requests count for it, and
+    while it is open none is sent.
     """
 
     def __init__(
@@ -96,15 +109,17 @@ class DynamoTable:
         settings: Settings,
         *,
         pinned: Mapping[str, int] | None = None,
+        breaker: Breaker | None = None,
     ) -> None:
         self._client = client
         self._settings = settings
         self._pinned = pinned or {}
+        self._breaker = breaker
         self._live: dict[str, tuple[float, int]] = {}
 
     async def get(self, table: str, key: Row) -> Row | None:
         """The row with this key, read consistently."""
-        answer = await _asked(
+        answer = await self._asked(
             self._client.get_item(
                 TableName=await self._physical(table), Key=to_item(key), ConsistentRead=True
             )
@@ -121,11 +136,11 @@ class DynamoTable:
         request: Item = {"TableName": await self._physical(table), "Item": to_item(row)}
         if unless_exists:
             request |= _absent(row)
-        await _asked(self._client.put_item(**request))
+        await self._asked(self._client.put_item(**request))
 
     async def delete(self, table: str, key: Row) -> None:
         """Remove a row outside of any projection."""
-        await _asked(
+        await self._asked(
             self._client.delete_item(TableName=await self._physical(table), Key=to_item(key))
         )
 
@@ -142,7 +157,7 @@ class DynamoTable:
         actions: list[Any] = [_checkpoint(each, physical[each.table]) for each in checkpoints]
         actions += [_action(each, physical[each.table]) for each in changes]
         try:
-            await _asked(self._client.transact_write_items(TransactItems=actions))
+            await self._asked(self._client.transact_write_items(TransactItems=actions))
         except ConditionFailed:
             for each in names:  # a rebuild may have moved the tables
                 self._live.pop(each, None)
@@ -228,9 +243,20 @@ class DynamoTable:
             return self._settings.table(table)
         return self._settings.table(f"{table}-g{await self.generation(table)}")
 
+    async def _asked(self, call: Awaitable[T]) -> T:
+        if self._breaker is None:
+            return await _asked(call)
+        try:
+            guard = self._breaker.call()
+        except BreakerOpen:
+            cast("Coroutine[Any, Any, T]", call).close()
+            raise
+        with guard:
+            return await _asked(call)
+
     async def _batches(self, name: str, wanted: list[Item]) -> AsyncIterator[Row]:
         while wanted:
-            answer = await _asked(
+            answer = await self._asked(
                 self._client.batch_get_item(
                     RequestItems={name: {"Keys": wanted, "ConsistentRead": True}}
                 )
@@ -249,7 +275,7 @@ class DynamoTable:
             page = dict(request)
             if wanted is not None and not filtered:
                 page["Limit"] = wanted - len(rows)
-            answer = await _asked(self._client.query(**page))
+            answer = await self._asked(self._client.query(**page))
             rows += [from_item(cast("Item", item)) for item in answer["Items"]]
             if (last := answer.get("LastEvaluatedKey")) is None:
                 break
@@ -263,7 +289,7 @@ class DynamoTable:
         while most is None or passed < most:
             if most is not None:
                 page["Limit"] = most - passed
-            answer = await _asked(self._client.query(**page))
+            answer = await self._asked(self._client.query(**page))
             passed += answer["Count"]
             if (last := answer.get("LastEvaluatedKey")) is None:
                 return passed, None

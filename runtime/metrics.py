@@ -102,6 +102,46 @@ AUTH_SESSIONS_REVOKED = Counter(
     "cnop_auth_sessions_revoked_total", "Revocations read from the identity journal.", ["partition"]
 )
 
+SIGN_INS = Counter(
+    "cnop_auth_sign_ins_total",
+    "Sign-ins that came to an end: signed-in, sign-in-failed, sign-in-blocked, sign-in-locked.",
+    ["outcome"],
+)
+
+# --- security ----------------------------------------------------------------------------------
+
+UNAUTHORISED = Counter(
+    "cnop_gateway_unauthorised_total",
+    "Requests refused for their token (401) or for their role (403).",
+    ["reason"],
+)
+AUDIT_EVENTS = Counter(
+    "cnop_audit_events_total", "Security events that stand on security.audit.", ["happened"]
+)
+AUDIT_DROPPED = Counter(
+    "cnop_audit_dropped_total",
+    "Security events that were lost: the buffer was full, or the broker unavailable.",
+    ["reason"],
+)
+
+# --- gateway -----------------------------------------------------------------------------------
+
+RATE_LIMITED = Counter(
+    "cnop_gateway_rate_limited_total",
+    "Requests refused with 429, by the limit they hit.",
+    ["limit"],
+)
+CONNECTIONS_REFUSED = Counter(
+    "cnop_gateway_connections_refused_total",
+    "Connections closed by the server: too many of an address, too slow, or too large a head.",
+    ["reason"],
+)
+BREAKER_STATE = Gauge(
+    "cnop_breaker_state",
+    "What a circuit breaker does with calls: 0 closed, 1 half open, 2 open.",
+    ["dependency"],
+)
+
 # --- feeds and clock ---------------------------------------------------------------------------
 
 FEED_QUOTES = Counter("cnop_feed_quotes_total", "Quotes published.", ["feed", "symbol"])

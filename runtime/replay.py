@@ -31,6 +31,7 @@ from schemas.envelope import (
     SOURCE_OFFSET,
     SOURCE_SEQUENCE,
     USER_ID,
+    USER_ID_BEFORE,
     WRITER_EPOCH,
     header_map,
     rfc3339,
@@ -45,7 +46,7 @@ CODECS: Final[Mapping[str, Codec]] = {
 """Every journal with the codec of its events; the protocol's own records are in each."""
 
 _PLACE: Final = re.compile(r"(?:(\d{1,5}):)?(\d{1,18})")
-_TEXTS: Final = (CE_ID, COMMAND_ID, USER_ID, CORRELATION_ID, CAUSATION_ID, ENTITY_ID, SOURCE)
+_TEXTS: Final = (CE_ID, COMMAND_ID, CORRELATION_ID, CAUSATION_ID, ENTITY_ID, SOURCE)
 _NUMBERS: Final = (ENTITY_VERSION, SOURCE_OFFSET, SOURCE_SEQUENCE, WRITER_EPOCH)
 
 
@@ -233,6 +234,7 @@ def line(place: Place, record: Record, headers: Mapping[str, bytes]) -> Line:
         time=rfc3339(record.timestamp_ms),
         type=event_type,
         logical_time=rfc3339(logical_ms) if logical_ms is not None else None,
+        user_id=_text(headers, USER_ID) or _text(headers, USER_ID_BEFORE),
         data=msgspec.Raw(encode(message)),
         **fields,
     )

@@ -4,8 +4,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from runtime.security.proxies import Proxies
 
 
 class Settings(BaseSettings):
@@ -47,9 +49,36 @@ class Settings(BaseSettings):
     gateway_host: str = "127.0.0.1"
     gateway_port: int = 8080
     trusted_proxies: str = ""
-    """Addresses, separated by commas, whose X-Forwarded-For is believed."""
+    """Addresses and networks, separated by commas, whose X-Forwarded-For is believed."""
+    profile: Literal["standard", "test"] = "standard"
+    """`test` lifts all limits of rates and connections, for tests and benchmarks."""
+    rate_address_per_s: float = Field(default=50, gt=0, le=1_000_000)
+    """Requests of one network address in the long run (of IPv6, a /64 network)."""
+    rate_address_burst: int = Field(default=300, ge=1, le=1_000_000)
+    """Requests of one address at once."""
+    rate_orders_per_s: float = Field(default=100, gt=0, le=1_000_000)
+    """Orders placed, checked or changed by one user in the long run."""
+    rate_orders_burst: int = Field(default=200, ge=1, le=1_000_000)
+    """Orders of one user at once."""
+    rate_redis_url: str | None = Field(default=None, pattern=r"^rediss?://[^\s]+$")
+    """A Redis where gateways of several machines count together; without one, those that share
+    `state_dir` do."""
+    connections_per_address: int = Field(default=256, ge=1)
+    """Open connections of one address to one gateway process; trusted proxies may have more."""
+    request_arrival_s: float = Field(default=10.0, gt=0, le=300)
+    """How long a request may take to arrive whole, and a new connection to begin one."""
+    keep_alive_s: int = Field(default=75, ge=1, le=3_600)
+    """How long a connection may be idle between requests."""
+    tls_certificate_file: Path | None = None
+    """A PEM chain; with it and its key the gateway speaks HTTPS alone."""
+    tls_key_file: Path | None = None
+    """The certificate's private key, PEM without a passphrase."""
+    cors_origins: str = ""
+    """Origins, separated by commas, whose pages may read answers: `https://trade.example`."""
     command_deadline_ms: int = 2_000
-    access_token_s: int = 900
+    access_token_s: int = Field(default=900, ge=1)
+    refresh_token_s: int = Field(default=30 * 86_400, ge=1)
+    """How long a session lives that is not refreshed."""
     verdict_cache_s: float = 5.0
     feed_speed: float = Field(default=1.0, ge=1, le=100)
     """How many times faster than recorded the feed runs."""
@@ -80,6 +109,23 @@ class Settings(BaseSettings):
                 "together"
             )
         return self
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _is_readable(cls, setting: str) -> str:
+        Proxies(setting)
+        return setting
+
+    @model_validator(mode="after")
+    def _has_both_tls_files(self) -> Self:
+        if (self.tls_certificate_file is None) != (self.tls_key_file is None):
+            raise ValueError("CNOP_TLS_CERTIFICATE_FILE and CNOP_TLS_KEY_FILE go together")
+        return self
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether rates and connections are limited."""
+        return self.profile != "test"
 
     @property
     def jars(self) -> Path:

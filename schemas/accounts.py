@@ -303,6 +303,7 @@ class SetFees(Message):
     """
 
     TYPE: ClassVar[str] = "accounts.set-fees.v1"
+    OPERATORS_ONLY: ClassVar[bool] = True
     tiers: Tiers
 
     def __post_init__(self) -> None:

@@ -18,9 +18,11 @@ class Reason(StrEnum):
 
     INVALID_CREDENTIALS = "invalid-credentials"
     SIGN_IN_BLOCKED = "sign-in-blocked"
+    USER_LOCKED = "user-locked"
     INVALID_SECRET = "invalid-secret"  # noqa: S105  # the sealed box does not open
     UNAVAILABLE = "unavailable"
     BUSY = "busy"
+    INVALID_REFRESH_TOKEN = "invalid-refresh-token"  # noqa: S105  # a reason
 
 
 class Sealed(msgspec.Struct, frozen=True, gc=False):
@@ -51,6 +53,22 @@ class SignInSecret(msgspec.Struct, frozen=True, kw_only=True):
     address: str
 
 
+class RefreshSecret(msgspec.Struct, frozen=True, kw_only=True):
+    """What a refresh seals."""
+
+    refresh_token: str
+
+
+class ChangePasswordSecret(msgspec.Struct, frozen=True, kw_only=True):
+    """What a change of the password seals; `address` is the caller's network address."""
+
+    username_hmac: str
+    session_id: str
+    current_password: str
+    new_password: str
+    address: str
+
+
 class TokensSecret(msgspec.Struct, frozen=True, kw_only=True):
     """What a validation seals."""
 
@@ -58,10 +76,11 @@ class TokensSecret(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SignedInSecret(msgspec.Struct, frozen=True, kw_only=True):
-    """What the answer to a right sign-in seals."""
+    """What the answer to a right sign-in or refresh seals; `expires_in` is in seconds."""
 
     access_token: str
     expires_in: int
+    refresh_token: str = ""
 
 
 # --- requests ----------------------------------------------------------------------------------
@@ -86,6 +105,21 @@ class SignIn(Message):
     reply_key: str
 
 
+class Refresh(Message):
+    """Exchange a refresh token for new tokens; `reply_key` as in a sign-in."""
+
+    TYPE: ClassVar[str] = "auth.refresh.v1"
+    secret: Sealed
+    reply_key: str
+
+
+class ChangePassword(Message):
+    """Check the current password and take the new one."""
+
+    TYPE: ClassVar[str] = "auth.change-password.v1"
+    secret: Sealed
+
+
 class Validate(Message):
     """Say who holds each of these access tokens."""
 
@@ -97,10 +131,17 @@ class Validate(Message):
 
 
 class SignedIn(Message):
-    """The password was right; the secret is sealed to the request's `reply_key`."""
+    """The password or refresh token was right; sealed to the request's `reply_key`."""
 
     TYPE: ClassVar[str] = "auth.signed-in.v1"
     secret: Sealed
+
+
+class PasswordChanged(Message):
+    """The new password counts; these sessions of the user have ended."""
+
+    TYPE: ClassVar[str] = "auth.password-changed.v1"
+    ended: tuple[str, ...] = ()
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -128,5 +169,5 @@ class Refused(Message):
     retry_after_s: int = 0
 
 
-REQUESTS: Final = Codec(Register, SignIn, Validate)
-ANSWERS: Final = Codec(SignedIn, Verdicts, Refused)
+REQUESTS: Final = Codec(Register, SignIn, Refresh, ChangePassword, Validate)
+ANSWERS: Final = Codec(SignedIn, PasswordChanged, Verdicts, Refused)

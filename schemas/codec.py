@@ -19,9 +19,13 @@ class PoisonMessage(Exception):  # noqa: N818  # the field's word, and the name 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """A command or an event; `TYPE` is its CloudEvents type and carries the version."""
+    """A command or an event; `TYPE` is its CloudEvents type and carries the version.
+
+    A command with `OPERATORS_ONLY` is poison unless an operator sent it.
+    """
 
     TYPE: ClassVar[str] = ""
+    OPERATORS_ONLY: ClassVar[bool] = False
 
 
 MessageT = TypeVar("MessageT", bound=msgspec.Struct)

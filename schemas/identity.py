@@ -23,6 +23,15 @@ class Reason(StrEnum):
     PROFILE_CHANGED = "profile-changed"
     SIGN_IN_BLOCKED = "sign-in-blocked"
     SIGN_IN_BUSY = "sign-in-busy"
+    REFRESH_TOKEN_USED = "refresh-token-used"  # noqa: S105  # a reason
+
+
+class Role(StrEnum):
+    """What a user is; which routes that opens, gateway/access.py says."""
+
+    TRADER = "trader"
+    ANALYST = "analyst"
+    OPERATOR = "operator"
 
 
 class Ciphertext(msgspec.Struct, frozen=True, gc=False):
@@ -46,7 +55,8 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     profile: Ciphertext
     password_hash: Ciphertext
     marketing_emails_consent: bool
-    role: str = "trader"
+    role: Role = Role.TRADER
+    locked: bool = False
     created_at_ms: int = 0
     updated_at_ms: int = 0
 
@@ -90,7 +100,11 @@ class ReserveSignIn(Message):
 
 
 class SettleSignIn(Message):
-    """The reserved attempt was right (gives it back, starts the session) or wrong (counts)."""
+    """The reserved attempt was right (gives it back, starts the session) or wrong (counts).
+
+    The session lives until `expires_at_ms`, longer when it is refreshed; `refresh_hmac` is what
+    stays of its first refresh token, `rehashed` the same password under newer parameters.
+    """
 
     TYPE: ClassVar[str] = "identity.settle-sign-in.v1"
     address_hmac: str
@@ -98,14 +112,70 @@ class SettleSignIn(Message):
     attempt_id: str
     right: bool
     expires_at_ms: int = 0
+    refresh_hmac: str = ""
+    rehashed: Ciphertext | None = None
+
+
+class RefreshSession(Message):
+    """Exchange the session's refresh token of this generation for its next one.
+
+    The generation is what auth once wrote into the token, under a key that it alone has.
+    """
+
+    TYPE: ClassVar[str] = "identity.refresh-session.v1"
+    username_hmac: str
+    session_id: str
+    generation: int
+    refresh_hmac: str
+    next_hmac: str
+    expires_at_ms: int
+
+
+class ChangePassword(Message):
+    """The reserved attempt was right: this is the new password's hash; other sessions end."""
+
+    TYPE: ClassVar[str] = "identity.change-password.v1"
+    address_hmac: str
+    username_hmac: str
+    attempt_id: str
+    session_id: str
+    password_hash: Ciphertext
 
 
 class EndSession(Message):
-    """Sign out."""
+    """Sign out, here or elsewhere."""
 
     TYPE: ClassVar[str] = "identity.end-session.v1"
     username_hmac: str
     session_id: str
+
+
+# --- commands from operators ---------------------------------------------------------------------
+
+
+class ChangeRole(Message):
+    """Give a user another role; tokens carry the role, so all sessions end."""
+
+    TYPE: ClassVar[str] = "identity.change-role.v1"
+    OPERATORS_ONLY: ClassVar[bool] = True
+    username_hmac: str
+    role: Role
+
+
+class LockUser(Message):
+    """Let nobody sign in as this user, and end all sessions."""
+
+    TYPE: ClassVar[str] = "identity.lock-user.v1"
+    OPERATORS_ONLY: ClassVar[bool] = True
+    username_hmac: str
+
+
+class UnlockUser(Message):
+    """Let the user sign in again."""
+
+    TYPE: ClassVar[str] = "identity.unlock-user.v1"
+    OPERATORS_ONLY: ClassVar[bool] = True
+    username_hmac: str
 
 
 # --- facts between identity's partitions ---------------------------------------------------------
@@ -202,7 +272,7 @@ class ProfileUpdated(Message):
 
 
 class CommandRefused(Message):
-    """A profile update or sign-out was refused (answers); `request_id` names an email change."""
+    """A change of a user or a sign-out was refused (answers); `request_id`: of an email change."""
 
     TYPE: ClassVar[str] = "identity.command-refused.v1"
     username_hmac: str
@@ -312,8 +382,20 @@ class SignInFailed(Message):
     attempt_id: str
 
 
+class SignInLocked(Message):
+    """The password was right, but the user is locked (answers); the attempt is given back."""
+
+    TYPE: ClassVar[str] = "identity.sign-in-locked.v1"
+    address_hmac: str
+    username_hmac: str
+    attempt_id: str
+
+
 class SessionStarted(Message):
-    """The password was right, which gives the attempt back (answers)."""
+    """The password was right, which gives the attempt back (answers).
+
+    `password_hash` is the same password's, when it was hashed anew.
+    """
 
     TYPE: ClassVar[str] = "identity.session-started.v1"
     address_hmac: str
@@ -323,6 +405,46 @@ class SessionStarted(Message):
     session_id: str
     role: str
     expires_at_ms: int
+    refresh_hmac: str = ""
+    password_hash: Ciphertext | None = None
+
+
+class SessionRefreshed(Message):
+    """The session lives on, and only its newest refresh token counts (answers)."""
+
+    TYPE: ClassVar[str] = "identity.session-refreshed.v1"
+    user_id: str
+    username_hmac: str
+    session_id: str
+    role: str
+    generation: int
+    refresh_hmac: str
+    expires_at_ms: int
+
+
+class RefreshRefused(Message):
+    """There is no such session, or its token was used a moment ago: nothing changes (answers)."""
+
+    TYPE: ClassVar[str] = "identity.refresh-refused.v1"
+    username_hmac: str
+    session_id: str
+    reason: Reason
+
+
+class PasswordChanged(Message):
+    """The new hash counts from here on, which gives the attempt back (answers).
+
+    `ended` are the user's other sessions, which end with it.
+    """
+
+    TYPE: ClassVar[str] = "identity.password-changed.v1"
+    address_hmac: str
+    username_hmac: str
+    attempt_id: str
+    user_id: str
+    session_id: str
+    password_hash: Ciphertext
+    ended: tuple[str, ...] = ()
 
 
 class SessionEnd(StrEnum):
@@ -330,16 +452,42 @@ class SessionEnd(StrEnum):
 
     SIGNED_OUT = "signed-out"
     TOO_MANY = "too-many"
+    ROLE_CHANGED = "role-changed"
+    USER_LOCKED = "user-locked"
+    EXPIRED = "expired"
+    REUSED = "refresh-token-reused"
+    PASSWORD_CHANGED = "password-changed"  # noqa: S105  # a reason
 
 
 class SessionEnded(Message):
-    """Tokens of this session are dead; answers when its user signed out."""
+    """Tokens of this session are dead; answers who signed out, or came with a used token."""
 
     TYPE: ClassVar[str] = "identity.session-ended.v1"
     user_id: str
     username_hmac: str
     session_id: str
     reason: SessionEnd = SessionEnd.SIGNED_OUT
+
+
+class RoleChanged(Message):
+    """The user has this role from here on, or had it already (answers)."""
+
+    TYPE: ClassVar[str] = "identity.role-changed.v1"
+    user: User
+
+
+class UserLocked(Message):
+    """Nobody can sign in as the user from here on, or could before (answers)."""
+
+    TYPE: ClassVar[str] = "identity.user-locked.v1"
+    user: User
+
+
+class UserUnlocked(Message):
+    """The user can sign in (answers)."""
+
+    TYPE: ClassVar[str] = "identity.user-unlocked.v1"
+    user: User
 
 
 class AttemptsForgotten(Message):
@@ -354,7 +502,12 @@ COMMANDS: Final = Codec(
     UpdateProfile,
     ReserveSignIn,
     SettleSignIn,
+    RefreshSession,
+    ChangePassword,
     EndSession,
+    ChangeRole,
+    LockUser,
+    UnlockUser,
     ClaimEmail,
     ReleaseEmail,
     SettleEmailClaim,
@@ -378,7 +531,14 @@ EVENTS: Final = Codec(
     UserSignInRefused,
     SignInReserved,
     SignInFailed,
+    SignInLocked,
     SessionStarted,
+    SessionRefreshed,
+    RefreshRefused,
+    PasswordChanged,
     SessionEnded,
+    RoleChanged,
+    UserLocked,
+    UserUnlocked,
     AttemptsForgotten,
 )

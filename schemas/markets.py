@@ -87,6 +87,7 @@ class HaltMarket(Message):
     """Stop matching; cancels still work."""
 
     TYPE: ClassVar[str] = "markets.halt-market.v1"
+    OPERATORS_ONLY: ClassVar[bool] = True
     symbol: Symbol
 
 
@@ -94,6 +95,7 @@ class ResumeMarket(Message):
     """Match again."""
 
     TYPE: ClassVar[str] = "markets.resume-market.v1"
+    OPERATORS_ONLY: ClassVar[bool] = True
     symbol: Symbol
 
 

@@ -1,15 +1,26 @@
-"""What clients see of the accounts journals while a run goes on, fenced writers' records too."""
+"""What clients see of the journals while a run goes on, fenced writers' records too."""
 
 from collections import defaultdict
+from dataclasses import dataclass, field
 from typing import Final
 
 from runtime.log import Record
 from runtime.simulation.log import Broker
-from schemas import accounts
+from schemas import accounts, identity
 from simulation.laws import ENDS
 
 _ENDS: Final = frozenset(each.TYPE for each in ENDS)
 _JOURNAL: Final = "accounts.journal"
+_IDENTITY_JOURNAL: Final = "identity.journal"
+
+
+@dataclass(frozen=True)
+class Session:
+    """A session that once started, and its refresh tokens' HMACs by generation."""
+
+    username_hmac: str
+    session_id: str
+    tokens: list[str] = field(default_factory=lambda: ["first"])
 
 
 class Seen:
@@ -21,6 +32,8 @@ class Seen:
         self._open: Final[dict[str, tuple[str, accounts.Order]]] = {}
         self._has_prices = False
         self._looked_at: Final = [0] * broker.partitions[_JOURNAL]
+        self._sessions: Final[dict[str, Session]] = {}
+        self._identity_looked_at: Final = [0] * broker.partitions[_IDENTITY_JOURNAL]
 
     def orders(self) -> list[tuple[str, accounts.Order]]:
         """Open orders, as they were accepted, each with whose it is."""
@@ -31,11 +44,32 @@ class Seen:
             self._looked_at[number] = len(records)
         return list(self._open.values())
 
+    def sessions(self) -> list[Session]:
+        """Sessions that started, whether they ended or not, with all refresh tokens given."""
+        for number, looked_at in enumerate(self._identity_looked_at):
+            records = self._broker.records((_IDENTITY_JOURNAL, number))
+            for record in records[looked_at:]:
+                self._look_at_session(record)
+            self._identity_looked_at[number] = len(records)
+        return list(self._sessions.values())
+
     def has_prices(self) -> bool:
         """Whether some partition of accounts can accept orders."""
         if not self._has_prices:
             self.orders()
         return self._has_prices
+
+    def _look_at_session(self, record: Record) -> None:
+        kind = dict(record.headers)["ce_type"].decode()
+        if kind == identity.SessionStarted.TYPE:
+            event = identity.EVENTS.decode(kind, record.value or b"")
+            assert isinstance(event, identity.SessionStarted)
+            self._sessions[event.session_id] = Session(event.username_hmac, event.session_id)
+        elif kind == identity.SessionRefreshed.TYPE:
+            event = identity.EVENTS.decode(kind, record.value or b"")
+            assert isinstance(event, identity.SessionRefreshed)
+            tokens = self._sessions[event.session_id].tokens
+            tokens[event.generation :] = [event.refresh_hmac]
 
     def _look_at(self, record: Record) -> None:
         kind = dict(record.headers)["ce_type"].decode()

@@ -16,7 +16,7 @@ from schemas.codec import Message, encode
 from schemas.envelope import ReplyRoute
 from schemas.fees import FeeTier
 from schemas.money import E8
-from simulation.seen import Seen
+from simulation.seen import Seen, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +84,9 @@ class Workload:
             (8, self._register),
             (8, self._sign_in),
             (4, self._profile),
+            (6, self._refresh),
+            (2, self._change_password),
+            (2, self._operate),
             (3, self._poison),
             (3, self._tick),
             (2, self._halt_or_resume),
@@ -368,8 +371,47 @@ class Workload:
                 attempt_id=attempt,
                 right=self._random.random() < 0.5,
                 expires_at_ms=self._broker.scheduler.now_ms + _DAY_MS,
+                refresh_hmac="first",
             )
             self._send("identity", name, settle)
+
+    def _refresh(self) -> None:
+        """Often with the newest token, else with one that was used, or nobody's."""
+        sessions = self._seen.sessions()
+        session = self._random.choice(sessions) if sessions else Session("name0", "none")
+        tokens = session.tokens
+        back = min(self._random.choice((0, 0, 0, 0, 1, 3)), len(tokens) - 1)
+        command = identity.RefreshSession(
+            username_hmac=session.username_hmac,
+            session_id=session.session_id,
+            generation=len(tokens) - 1 - back,
+            refresh_hmac=tokens[-1 - back],
+            next_hmac=f"{self._random.getrandbits(64):016x}",
+            expires_at_ms=self._broker.scheduler.now_ms + _DAY_MS,
+        )
+        self._send("identity", session.username_hmac, command)
+
+    def _change_password(self) -> None:
+        name = f"name{self._random.randrange(6)}"
+        command = identity.ChangePassword(
+            address_hmac="address",
+            username_hmac=name,
+            attempt_id=f"{self._random.getrandbits(64):016x}",
+            session_id=self._random.choice(
+                [each.session_id for each in self._seen.sessions()] or ["none"]
+            ),
+            password_hash=_CIPHERTEXT,
+        )
+        self._send("identity", name, command)
+
+    def _operate(self) -> None:
+        """Operators lock users, more often unlock them, and change roles."""
+        name = f"name{self._random.randrange(6)}"
+        role = self._random.choice(tuple(identity.Role))
+        lock = identity.LockUser(username_hmac=name)
+        unlock = identity.UnlockUser(username_hmac=name)
+        change = identity.ChangeRole(username_hmac=name, role=role)
+        self._send("identity", name, self._random.choice((lock, unlock, unlock, change)))
 
     # --- markets -----------------------------------------------------------------------------
 
@@ -427,7 +469,7 @@ class Workload:
         number = key if isinstance(key, int) else partition_of(key, partitions)
         headers = command_headers(
             command,
-            producer="simulation",
+            producer="operators",
             command_id=command_id,
             time_ms=now_ms,
             expires_at_ms=now_ms + (600_000 if is_punctual else self._random.choice(_LIVES_MS)),

@@ -19,6 +19,7 @@ from schemas.topics import TOPICS, Topic
 
 REPOSITORY = Path(__file__).parents[1]
 _SERIAL = itertools.count()
+os.environ["CNOP_PROFILE"] = "test"  # no limits of rates and connections, in all processes
 
 MakeTopics = Callable[..., Awaitable[Settings]]
 StartStack = Callable[..., Stack]

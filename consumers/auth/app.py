@@ -12,8 +12,14 @@ from faststream import AckPolicy, FastStream
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 
+from consumers.auth.asking import Identity
+from consumers.auth.attempts import Attempts
+from consumers.auth.changing_password import ChangingPassword
+from consumers.auth.issuing import Issuing
 from consumers.auth.passwords import Passwords
 from consumers.auth.progress import Progress
+from consumers.auth.refresh_tokens import RefreshTokens
+from consumers.auth.refreshing import Refreshing
 from consumers.auth.registering import Registering
 from consumers.auth.sender import Sender
 from consumers.auth.service import Auth
@@ -24,17 +30,21 @@ from runtime.dynamodb import DynamoTable, open_dynamodb
 from runtime.errors import Unavailable
 from runtime.kafka_options import kafka_security
 from runtime.membership import leave_at_once
+from runtime.security.audit import Audit, AuditLog
 from runtime.security.files import ensure_secrets
 from runtime.security.pseudonyms import Pseudonyms
 from runtime.security.sealed import OpeningKey
 from runtime.security.vault import VAULT, Vault
 from runtime.settings import Settings, settings
+from schemas.audit import Happened, SecurityEvent
+from schemas.envelope import derived_id
 from schemas.topics import AUTH_REQUESTS
 
 _LOG: Final = logging.getLogger(__name__)
 _IN_WORK_MAX: Final = 512
 _COMMIT_EVERY_S: Final = 1.0
 _BACKOFF_S: Final = 0.5
+_KEYS_READ_EVERY_S: Final = 2.0
 _DRAIN_S_MAX: Final = 4.0
 
 
@@ -162,6 +172,9 @@ async def _opened(
     sender = Sender(settings)
     await sender.start()
     stack.push_async_callback(sender.stop)
+    audit = Audit("auth", AuditLog(settings))
+    audit.start()
+    stack.push_async_callback(audit.stop)
     await _answering(rows)
     tail = Tail(
         settings,
@@ -175,6 +188,17 @@ async def _opened(
     stack.callback(passwords.close)
     pseudonyms = Pseudonyms.of(secrets_dir)
     tokens = Tokens.of(secrets_dir)
+    stack.callback(asyncio.create_task(_reading_keys(tokens, audit)).cancel)
+    identity = Identity(sender, tail)
+    issuing = Issuing(
+        tokens,
+        RefreshTokens.of(secrets_dir),
+        token_s=settings.access_token_s,
+        session_s=settings.refresh_token_s,
+    )
+    attempts = Attempts(
+        identity=identity, passwords=passwords, pseudonyms=pseudonyms, vault=vault, audit=audit
+    )
     requests.auth = Auth(
         opening=OpeningKey.of_auth(secrets_dir),
         tokens=tokens,
@@ -182,18 +206,30 @@ async def _opened(
             passwords=passwords, pseudonyms=pseudonyms, vault=vault, sender=sender, tail=tail
         ),
         signing_in=SigningIn(
+            attempts=attempts,
             passwords=passwords,
             pseudonyms=pseudonyms,
             vault=vault,
-            tokens=tokens,
-            sender=sender,
-            tail=tail,
-            token_s=settings.access_token_s,
+            issuing=issuing,
         ),
+        refreshing=Refreshing(identity, issuing),
+        changing_password=ChangingPassword(attempts=attempts, passwords=passwords, vault=vault),
         sender=sender,
         tail=tail,
     )
     return tail
+
+
+async def _reading_keys(tokens: Tokens, audit: Audit) -> None:
+    """Know keys that were rotated, well before they sign, and tell of them."""
+    known = tokens.kids
+    while True:
+        await asyncio.sleep(_KEYS_READ_EVERY_S)
+        tokens.read_keys_again()
+        for kid in sorted(tokens.kids - known):
+            rotated = SecurityEvent(happened=Happened.KEY_ROTATED, detail=kid)
+            audit.tell(rotated, event_id=derived_id("key-rotated", kid))
+        known |= tokens.kids
 
 
 async def _answering(rows: DynamoTable) -> None:

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Passwords:
-    """Hashes and checks passwords; more than a few hundred at a time are refused."""
+    """Hashes and checks passwords; who lets many of them in asks first whether they may wait."""
 
     def __init__(self) -> None:
         self._hasher: Final = PasswordHasher(
@@ -36,21 +36,22 @@ class Passwords:
         self.decoy: Final = self._hasher.hash(secrets.token_urlsafe())
         """A hash that no password has: an unknown user takes as long as a known one."""
 
-    async def hashed(self, password: str) -> str:
-        """The argon2id string of the password.
+    def check_load(self) -> None:
+        """Raise `Unavailable` when too many passwords wait already."""
+        if self._waiting >= _WAITING_MAX:
+            raise Unavailable("too many passwords wait to be hashed")
 
-        Raises:
-            Unavailable: too many wait already.
-        """
+    async def hashed(self, password: str) -> str:
+        """The argon2id string of the password."""
         return await self._in_pool(lambda: self._hasher.hash(password))
 
     async def match(self, hashed: str, password: str) -> bool:
-        """Whether the password has this hash.
-
-        Raises:
-            Unavailable: too many wait already.
-        """
+        """Whether the password has this hash."""
         return await self._in_pool(lambda: self._matches(hashed, password))
+
+    def is_outdated(self, hashed: str) -> bool:
+        """Whether the hash was made under other parameters than ours."""
+        return self._hasher.check_needs_rehash(hashed)
 
     def close(self) -> None:
         """Give the threads back."""
@@ -63,8 +64,6 @@ class Passwords:
             return False
 
     async def _in_pool(self, work: Callable[[], T]) -> T:
-        if self._waiting >= _WAITING_MAX:
-            raise Unavailable("too many passwords wait to be hashed")
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)

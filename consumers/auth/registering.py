@@ -73,6 +73,7 @@ class Registering:
         await self._deliver(command, headers)
 
     async def _command(self, secret: RegisterSecret) -> RegisterUser:
+        self._passwords.check_load()
         hashed = await self._passwords.hashed(secret.password)
         key_id = await self._vault.create()
         return RegisterUser(

@@ -16,7 +16,7 @@ from schemas.envelope import (
     REPLY_TO,
     RETAIN_UNTIL,
     TRACEPARENT,
-    USER_ID,
+    X_SOURCE,
     Headers,
     ReplyRoute,
     cloud_event,
@@ -24,12 +24,13 @@ from schemas.envelope import (
 )
 
 _SOURCE: Final = "cnop/auth"
+_FROM_GATEWAY: Final = b"gateway"
+_FROM_AUTH: Final = (X_SOURCE, b"auth")
 _FORWARDED: Final = (
     COMMAND_ID,
     EXPIRES_AT,
     RETAIN_UNTIL,
     FINGERPRINT,
-    USER_ID,
     REPLY_TO,
     CORRELATION_ID,
     TRACEPARENT,
@@ -50,9 +51,11 @@ class Request(NamedTuple):
         """Decode a record.
 
         Raises:
-            PoisonMessage: it is no request.
+            PoisonMessage: it is no request, or not a gateway's.
         """
         headers = _readable(record)
+        if headers.get(X_SOURCE) != _FROM_GATEWAY:
+            raise PoisonMessage("x-source is not a gateway")
         try:
             event_type = headers[CE_TYPE].decode()
             expires_at_ms = int(headers[EXPIRES_AT])
@@ -69,12 +72,12 @@ class Request(NamedTuple):
 
     def forwarded(self, event_id: str, command: Message, time_ms: int) -> Headers:
         """Headers of the command that this request becomes: same id, route, limits (C1, C2)."""
-        return [*_event(event_id, command, time_ms), *self._kept(_FORWARDED)]
+        return [*_event(event_id, command, time_ms), _FROM_AUTH, *self._kept(_FORWARDED)]
 
     def given_up(self, event_id: str, command: Message, time_ms: int) -> Headers:
         """The same, expired before it is sent: it changes nothing and gets that as its outcome."""
         kept = [each for each in self._kept(_FORWARDED) if each[0] != EXPIRES_AT]
-        return [*_event(event_id, command, time_ms), *kept, (EXPIRES_AT, b"0")]
+        return [*_event(event_id, command, time_ms), _FROM_AUTH, *kept, (EXPIRES_AT, b"0")]
 
     @property
     def command_id(self) -> str:
@@ -85,6 +88,7 @@ class Request(NamedTuple):
         """Headers of a command of auth's own on behalf of this request; auth reads its outcome."""
         return [
             *_event(command_id, command, time_ms),
+            _FROM_AUTH,
             (COMMAND_ID, command_id.encode()),
             (EXPIRES_AT, str(self.expires_at_ms).encode()),
             *self._kept(_TRACED),

@@ -7,6 +7,8 @@ from typing import Final
 
 from aiokafka import ConsumerRecord
 
+from consumers.auth.changing_password import ChangingPassword
+from consumers.auth.refreshing import Refreshing
 from consumers.auth.registering import Registering
 from consumers.auth.request import Request, answer_headers, route_of
 from consumers.auth.sender import Sender
@@ -19,7 +21,11 @@ from runtime.journal.entries import dead_letter
 from runtime.log import Record
 from runtime.security.sealed import OpeningKey
 from schemas.auth import (
+    ChangePassword,
+    ChangePasswordSecret,
     Reason,
+    Refresh,
+    RefreshSecret,
     Refused,
     Register,
     RegisterSecret,
@@ -50,6 +56,8 @@ class Auth:
         tokens: Tokens,
         registering: Registering,
         signing_in: SigningIn,
+        refreshing: Refreshing,
+        changing_password: ChangingPassword,
         sender: Sender,
         tail: Tail,
     ) -> None:
@@ -57,6 +65,8 @@ class Auth:
         self._tokens: Final = tokens
         self._registering: Final = registering
         self._signing_in: Final = signing_in
+        self._refreshing: Final = refreshing
+        self._changing_password: Final = changing_password
         self._sender: Final = sender
         self._tail: Final = tail
 
@@ -87,6 +97,12 @@ class Auth:
             case SignIn():
                 secret = self._opening.open(message.secret, SignInSecret)
                 return await self._signing_in.sign_in(request, secret, message.reply_key)
+            case Refresh():
+                secret = self._opening.open(message.secret, RefreshSecret)
+                return await self._refreshing.refresh(request, secret, message.reply_key)
+            case ChangePassword():
+                secret = self._opening.open(message.secret, ChangePasswordSecret)
+                return await self._changing_password.change(request, secret)
             case Validate():
                 return await self._verdicts(self._opening.open(message.secret, TokensSecret))
             case _:

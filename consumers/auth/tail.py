@@ -30,11 +30,15 @@ from schemas.envelope import (
 )
 from schemas.identity import (
     AddressSignInRefused,
+    PasswordChanged,
+    RefreshRefused,
     RegistrationRejected,
     RegistrationStarted,
     SessionEnded,
+    SessionRefreshed,
     SessionStarted,
     SignInFailed,
+    SignInLocked,
     SignInReserved,
     UserSignInRefused,
 )
@@ -58,7 +62,11 @@ _WANTED: Final = Codec(
     UserSignInRefused,
     SignInReserved,
     SignInFailed,
+    SignInLocked,
     SessionStarted,
+    SessionRefreshed,
+    RefreshRefused,
+    PasswordChanged,
     SessionEnded,
     RegistrationStarted,
     RegistrationRejected,
@@ -139,7 +147,7 @@ def _awaited_id(folded: Folded) -> str:
     match folded.event:
         case AddressSignInRefused() | UserSignInRefused() | SignInReserved():
             return folded.event.attempt_id
-        case SessionStarted() | SignInFailed():
+        case SessionStarted() | SignInFailed() | SignInLocked() | PasswordChanged():
             return settle_id(folded.event.attempt_id)
         case _:
             return folded.command_id

@@ -2,9 +2,10 @@
 
 import base64
 import binascii
-import hashlib
+import logging
 import secrets
 import time
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -13,14 +14,17 @@ import jwt
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from runtime.security.files import SIGN, read_secret
+from runtime.security.files import read_secret
+from runtime.security.signing import key_id, key_names
 
+_LOG: Final = logging.getLogger(__name__)
 ISSUER: Final = "cnop"
 AUDIENCE: Final = "cnop-api"
 TYPE: Final = "at+jwt"
 _ALGORITHM: Final = "EdDSA"
 _LENGTH_MAX: Final = 2_048
-_KEY_ID_DIGITS: Final = 16
+_READ_AGAIN_S: Final = 1.0
+"""How often an unknown `kid` may have the keys read again."""
 _KNOWN_MAX: Final = 10_000
 """Tokens whose signature was found good and is not checked again."""
 _REQUIRED: Final = ["iss", "aud", "sub", "sid", "jti", "iat", "exp", "role", "unh"]
@@ -44,21 +48,75 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     unh: str
 
 
-class Tokens:
-    """Issues and reads access tokens of one key; `kid` names it."""
+class TokenKey:
+    """A private key that signs tokens from `active_ms` on, and what they say of it."""
 
-    def __init__(self, private: bytes) -> None:
-        self._key: Final = Ed25519PrivateKey.from_private_bytes(private)
-        self._public: Final = self._key.public_key()
-        digest = hashlib.sha256(self._public.public_bytes_raw()).hexdigest()
-        self.kid: Final = digest[:_KEY_ID_DIGITS]
-        self._header: Final = {"alg": _ALGORITHM, "kid": self.kid, "typ": TYPE}
+    def __init__(self, private: bytes, active_ms: int = 0) -> None:
+        self.private: Final = Ed25519PrivateKey.from_private_bytes(private)
+        self.public: Final = self.private.public_key()
+        self.active_ms: Final = active_ms
+        self.kid: Final = key_id(self.public.public_bytes_raw())
+        self.header: Final = {"alg": _ALGORITHM, "kid": self.kid, "typ": TYPE}
+
+
+def read_keys(directory: Path) -> tuple[TokenKey, ...]:
+    """The signing keys of a secrets directory, oldest first."""
+    return tuple(
+        TokenKey(read_secret(directory, f"{each.stem}.key"), each.active_ms)
+        for each in key_names(directory, ".key")
+    )
+
+
+class Tokens:
+    """Issues tokens with the newest key that is active, and reads those of all its keys."""
+
+    def __init__(self, source: Callable[[], Sequence[TokenKey]]) -> None:
+        self._source: Final = source
         self._signed: Final = lru_cache(_KNOWN_MAX)(self._checked)
+        self._keys: dict[str, TokenKey] = {}
+        self._read_s = 0.0
+        self._take(source())
 
     @classmethod
     def of(cls, directory: Path) -> "Tokens":
-        """With the signing key of this secrets directory."""
-        return cls(read_secret(directory, SIGN))
+        """With the signing keys of this secrets directory, as they are now and later."""
+        return cls(lambda: read_keys(directory))
+
+    @property
+    def kids(self) -> frozenset[str]:
+        """The ids of all keys."""
+        return frozenset(self._keys)
+
+    @property
+    def key(self) -> TokenKey:
+        """The key that signs now."""
+        now_ms = time.time() * 1_000
+        active = [each for each in self._keys.values() if each.active_ms <= now_ms]
+        return max(active or self._keys.values(), key=lambda each: each.active_ms)
+
+    def read_keys_again(self) -> None:
+        """Take the keys that are there now; those that cannot be read leave what is known."""
+        self._read_s = time.monotonic()
+        try:
+            self._take(self._source())
+        except (OSError, ValueError) as error:
+            _LOG.warning("the signing keys cannot be read again: %s", error)
+
+    def _take(self, keys: Sequence[TokenKey]) -> None:
+        found = {each.kid: each for each in keys}
+        if not found:
+            raise ValueError("there is no signing key")
+        if found.keys() != self._keys.keys():
+            self._keys = found
+            self._signed.cache_clear()
+
+    def _key_of(self, header: Any) -> TokenKey | None:  # noqa: ANN401  # whatever a token says
+        kid = header.get("kid")
+        if not isinstance(kid, str):
+            return None
+        if kid not in self._keys and time.monotonic() - self._read_s > _READ_AGAIN_S:
+            self.read_keys_again()
+        return self._keys.get(kid)
 
     def issue(  # noqa: PLR0913  # one keyword per claim
         self,
@@ -82,8 +140,8 @@ class Tokens:
             role=role,
             unh=username_hmac,
         )
-        payload = msgspec.to_builtins(claims)
-        return jwt.encode(payload, self._key, algorithm=_ALGORITHM, headers=self._header)
+        payload, key = msgspec.to_builtins(claims), self.key
+        return jwt.encode(payload, key.private, algorithm=_ALGORITHM, headers=key.header)
 
     def read(self, token: str) -> Claims:
         """The claims of a token that we signed and that has not expired.
@@ -101,11 +159,13 @@ class Tokens:
         if len(token) > _LENGTH_MAX or not _is_canonical(token):
             raise InvalidToken
         try:
-            if jwt.get_unverified_header(token) != self._header:
+            header = jwt.get_unverified_header(token)
+            key = self._key_of(header)
+            if key is None or header != key.header:
                 raise InvalidToken
             claims: dict[str, Any] = jwt.decode(
                 token,
-                self._public,
+                key.public,
                 algorithms=[_ALGORITHM],
                 audience=AUDIENCE,
                 issuer=ISSUER,

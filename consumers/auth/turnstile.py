@@ -8,6 +8,12 @@ from typing import Final
 
 WIDTH: Final = 5
 """Identity answers `sign-in-busy` to more; waiting here costs no journal records."""
+WAITING_MAX: Final = 64
+"""Who waits at one gate, so that one name cannot take everybody's places."""
+
+
+class Overloaded(Exception):  # noqa: N818  # named by what it means
+    """Too many wait already."""
 
 
 @dataclass(slots=True)
@@ -27,8 +33,14 @@ class Turnstile:
 
     @asynccontextmanager
     async def through(self, key: str) -> AsyncGenerator[None]:
-        """Wait for a place at this key's gate."""
+        """Wait for a place at this key's gate.
+
+        Raises:
+            Overloaded: too many wait there already.
+        """
         gate = self._gates.setdefault(key, _Gate())
+        if gate.users >= WIDTH + WAITING_MAX:
+            raise Overloaded
         gate.users += 1
         try:
             async with gate.places:

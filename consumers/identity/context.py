@@ -18,15 +18,22 @@ from schemas.identity import (
     EVENTS,
     AddressSignInRefused,
     CommandRefused,
+    PasswordChanged,
     ProfileUpdated,
+    RefreshRefused,
     RegistrationRejected,
+    RoleChanged,
     SessionEnd,
     SessionEnded,
+    SessionRefreshed,
     SessionStarted,
     SignInFailed,
+    SignInLocked,
     SignInReserved,
+    UserLocked,
     UserRegistered,
     UserSignInRefused,
+    UserUnlocked,
 )
 from schemas.topics import IDENTITY
 
@@ -40,15 +47,23 @@ _ANSWERS: Final = (
     UserSignInRefused,
     SignInReserved,
     SignInFailed,
+    SignInLocked,
     SessionStarted,
+    SessionRefreshed,
+    RefreshRefused,
+    PasswordChanged,
+    RoleChanged,
+    UserLocked,
+    UserUnlocked,
 )
+_ANSWERED_ENDS: Final = (SessionEnd.SIGNED_OUT, SessionEnd.REUSED)
 
 
 class IdentityContext:
     """The `Context` of identity."""
 
     name: str = IDENTITY
-    schema_version: int = 1
+    schema_version: int = 2
     commands: Codec = COMMANDS
     events: Codec = EVENTS
 
@@ -68,14 +83,14 @@ class IdentityContext:
         """See `evolve.evolve`."""
         evolve(state, event, cause)
 
-    def outbox(self, event: Message, cause: Cause) -> Sequence[Outgoing]:  # noqa: ARG002  # the event says all
+    def outbox(self, event: Message, cause: Cause) -> Sequence[Outgoing]:
         """See `outbox.outbox`."""
-        return outbox(event)
+        return outbox(event, cause)
 
     def answers(self, event: Message, cause: Cause) -> bool:  # noqa: ARG002  # the event says all
-        """Whether somebody waits for this event; a session crowded out is nobody's answer."""
+        """Whether somebody waits for this event; sessions also end on their own."""
         if isinstance(event, SessionEnded):
-            return event.reason is SessionEnd.SIGNED_OUT
+            return event.reason in _ANSWERED_ENDS
         return isinstance(event, _ANSWERS)
 
     def entities(self, state: State) -> Iterable[str]:

@@ -24,6 +24,8 @@ from schemas.identity import (
     AddressSettled,
     AddressSignInRefused,
     AttemptsForgotten,
+    ChangePassword,
+    ChangeRole,
     ClaimEmail,
     CommandRefused,
     EmailChangeStarted,
@@ -32,26 +34,37 @@ from schemas.identity import (
     EmailReleased,
     EmailTaken,
     EndSession,
+    LockUser,
+    PasswordChanged,
     ProfileUpdated,
     Reason,
+    RefreshRefused,
+    RefreshSession,
     RegisterUser,
     RegistrationRejected,
     RegistrationStarted,
     ReleaseEmail,
     ReserveSignIn,
     ReserveUserSignIn,
+    Role,
+    RoleChanged,
     SessionEnd,
     SessionEnded,
+    SessionRefreshed,
     SessionStarted,
     SettleAddressSignIn,
     SettleEmailClaim,
     SettleSignIn,
     SignInFailed,
+    SignInLocked,
     SignInReserved,
+    UnlockUser,
     UpdateProfile,
     User,
+    UserLocked,
     UserRegistered,
     UserSignInRefused,
+    UserUnlocked,
 )
 
 Events = tuple[Message, ...]
@@ -74,6 +87,8 @@ def entity_of(event: Message) -> str:
     match event:
         case RegistrationStarted() | UserRegistered() | EmailChangeStarted() | ProfileUpdated():
             return USER + event.user.username_hmac
+        case RoleChanged() | UserLocked() | UserUnlocked():
+            return USER + event.user.username_hmac
         case EmailClaimed() | EmailTaken() | EmailReleased():
             return EMAIL + event.email_hmac
         case AddressReserved() | AddressSettled() | AddressSignInRefused():
@@ -87,7 +102,11 @@ def entity_of(event: Message) -> str:
             | UserSignInRefused()
             | SignInReserved()
             | SignInFailed()
+            | SignInLocked()
             | SessionStarted()
+            | SessionRefreshed()
+            | RefreshRefused()
+            | PasswordChanged()
             | SessionEnded()
         ):
             return USER + event.username_hmac
@@ -95,7 +114,7 @@ def entity_of(event: Message) -> str:
             raise Halted(f"identity has no event {event.TYPE}")
 
 
-def _outcome(state: State, command: Message, cause: Cause) -> Events:  # noqa: C901, PLR0911  # one line per command
+def _outcome(state: State, command: Message, cause: Cause) -> Events:  # noqa: C901, PLR0911, PLR0912  # one line per command
     match command:
         case RegisterUser():
             return _register(_person(state, command.username_hmac), command, cause)
@@ -110,8 +129,14 @@ def _outcome(state: State, command: Message, cause: Cause) -> Events:  # noqa: C
             return _settle(_person(state, command.username_hmac), command, cause)
         case SettleAddressSignIn():
             return (_address_settled(command),)
+        case RefreshSession():
+            return _refresh(_person(state, command.username_hmac), command, cause.time_ms)
+        case ChangePassword():
+            return _change_password(_person(state, command.username_hmac), command)
         case EndSession():
             return _end_session(_person(state, command.username_hmac), command)
+        case ChangeRole() | LockUser() | UnlockUser():
+            return _operate(_person(state, command.username_hmac), command, cause)
         case ClaimEmail():
             return _claim(state, command)
         case SettleEmailClaim():
@@ -174,7 +199,9 @@ def _update(person: Person, command: UpdateProfile, cause: Cause) -> Events:
     return (EmailChangeStarted(user=user, request_id=cause.new_id()),)
 
 
-def _refused(command: UpdateProfile | EndSession, reason: Reason) -> CommandRefused:
+def _refused(
+    command: UpdateProfile | EndSession | ChangeRole | LockUser | UnlockUser, reason: Reason
+) -> CommandRefused:
     return CommandRefused(username_hmac=command.username_hmac, command=command.TYPE, reason=reason)
 
 
@@ -200,6 +227,12 @@ def _settle_claim(person: Person, command: SettleEmailClaim, cause: Cause) -> Ev
     if person.user is None:
         return (_registered(user) if command.granted else _rejected(user),)
     if command.granted:
+        user = msgspec.structs.replace(
+            user,
+            password_hash=person.user.password_hash,
+            role=person.user.role,
+            locked=person.user.locked,
+        )
         return (ProfileUpdated(user=user, released_email_hmac=person.user.email_hmac),)
     return (
         CommandRefused(
@@ -309,14 +342,10 @@ def _refusal(attempts: Attempts, now_ms: int) -> tuple[Reason, int] | None:
 
 
 def _settle(person: Person, command: SettleSignIn, cause: Cause) -> Events:
-    if not command.right or person.user is None:
-        return (
-            SignInFailed(
-                address_hmac=command.address_hmac,
-                username_hmac=command.username_hmac,
-                attempt_id=command.attempt_id,
-            ),
-        )
+    if not command.right or person.user is None or command.attempt_id in person.void_attempts:
+        return (_failed(command),)
+    if person.user.locked:
+        return (_locked(command),)
     return (
         SessionStarted(
             address_hmac=command.address_hmac,
@@ -326,22 +355,99 @@ def _settle(person: Person, command: SettleSignIn, cause: Cause) -> Events:
             session_id=cause.new_id(),
             role=person.user.role,
             expires_at_ms=command.expires_at_ms,
+            refresh_hmac=command.refresh_hmac,
+            password_hash=command.rehashed,
         ),
-        *_crowded_out(person, person.user, cause.time_ms),
+        *_making_room(person, person.user, cause.time_ms),
     )
 
 
-def _crowded_out(person: Person, user: User, now_ms: int) -> Events:
-    live = [each for each, expires_at_ms in person.sessions.items() if expires_at_ms > now_ms]
-    return tuple(
-        SessionEnded(
-            user_id=user.user_id,
-            username_hmac=user.username_hmac,
-            session_id=session_id,
-            reason=SessionEnd.TOO_MANY,
-        )
-        for session_id in live[: max(0, len(live) + 1 - SESSIONS_MAX)]
+def _failed(command: SettleSignIn | ChangePassword) -> SignInFailed:
+    return SignInFailed(
+        address_hmac=command.address_hmac,
+        username_hmac=command.username_hmac,
+        attempt_id=command.attempt_id,
     )
+
+
+def _locked(command: SettleSignIn | ChangePassword) -> SignInLocked:
+    return SignInLocked(
+        address_hmac=command.address_hmac,
+        username_hmac=command.username_hmac,
+        attempt_id=command.attempt_id,
+    )
+
+
+def _making_room(person: Person, user: User, now_ms: int) -> Events:
+    """The sessions whose time is over, and the oldest of those that would be too many."""
+    expired = [each for each, session in person.sessions.items() if session.expires_ms <= now_ms]
+    live = [each for each in person.sessions if each not in expired]
+    crowded_out = live[: max(0, len(live) + 1 - SESSIONS_MAX)]
+    return (
+        *(_ended(user, each, SessionEnd.EXPIRED) for each in expired),
+        *(_ended(user, each, SessionEnd.TOO_MANY) for each in crowded_out),
+    )
+
+
+def _ended(user: User, session_id: str, reason: SessionEnd) -> SessionEnded:
+    return SessionEnded(
+        user_id=user.user_id,
+        username_hmac=user.username_hmac,
+        session_id=session_id,
+        reason=reason,
+    )
+
+
+def _refresh(person: Person, command: RefreshSession, now_ms: int) -> Events:
+    """Each token works once; one that was used longer than the leeway ago ends its family."""
+    user, session = person.user, person.sessions.get(command.session_id)
+    if user is None or session is None or session.expires_ms <= now_ms:
+        return (_refresh_refused(command, Reason.UNKNOWN_SESSION),)
+    if (command.generation, command.refresh_hmac) == (session.generation, session.refresh_hmac):
+        return (_refreshed(user, command),)
+    if command.generation >= session.generation:
+        return (_refresh_refused(command, Reason.UNKNOWN_SESSION),)
+    if session.was_just_used(command.generation, now_ms):
+        return (_refresh_refused(command, Reason.REFRESH_TOKEN_USED),)
+    return (_ended(user, command.session_id, SessionEnd.REUSED),)
+
+
+def _refreshed(user: User, command: RefreshSession) -> SessionRefreshed:
+    return SessionRefreshed(
+        user_id=user.user_id,
+        username_hmac=user.username_hmac,
+        session_id=command.session_id,
+        role=user.role,
+        generation=command.generation + 1,
+        refresh_hmac=command.next_hmac,
+        expires_at_ms=command.expires_at_ms,
+    )
+
+
+def _refresh_refused(command: RefreshSession, reason: Reason) -> RefreshRefused:
+    return RefreshRefused(
+        username_hmac=command.username_hmac, session_id=command.session_id, reason=reason
+    )
+
+
+def _change_password(person: Person, command: ChangePassword) -> Events:
+    """Only the session that asked lives on; whoever signs in meanwhile with the old one fails."""
+    user = person.user
+    if user is None or command.attempt_id in person.void_attempts:
+        return (_failed(command),)
+    if user.locked:
+        return (_locked(command),)
+    others = tuple(each for each in person.sessions if each != command.session_id)
+    changed = PasswordChanged(
+        address_hmac=command.address_hmac,
+        username_hmac=command.username_hmac,
+        attempt_id=command.attempt_id,
+        user_id=user.user_id,
+        session_id=command.session_id,
+        password_hash=command.password_hash,
+        ended=others,
+    )
+    return (changed, *(_ended(user, each, SessionEnd.PASSWORD_CHANGED) for each in others))
 
 
 def _address_settled(command: SettleAddressSignIn) -> AddressSettled:
@@ -353,12 +459,39 @@ def _address_settled(command: SettleAddressSignIn) -> AddressSettled:
 def _end_session(person: Person, command: EndSession) -> Events:
     if person.user is None or command.session_id not in person.sessions:
         return (_refused(command, Reason.UNKNOWN_SESSION),)
-    return (
-        SessionEnded(
-            user_id=person.user.user_id,
-            username_hmac=command.username_hmac,
-            session_id=command.session_id,
-        ),
+    return (_ended(person.user, command.session_id, SessionEnd.SIGNED_OUT),)
+
+
+# --- what operators do ---------------------------------------------------------------------------
+
+
+def _operate(person: Person, command: ChangeRole | LockUser | UnlockUser, cause: Cause) -> Events:
+    """Change the user, also into what it is already: whoever asked gets an answer of their own.
+
+    An attempt that was reserved before a lock is refused when it is settled.
+    """
+    user = person.user
+    if user is None:
+        return (_refused(command, Reason.UNKNOWN_USER),)
+    sessions = tuple(person.sessions)  # by whose clock one expired does not matter here
+    match command:
+        case ChangeRole(role=role):
+            changed = RoleChanged(user=_with(user, role=role, now_ms=cause.time_ms))
+            ended = sessions if role != user.role else ()
+            return (changed, *(_ended(user, each, SessionEnd.ROLE_CHANGED) for each in ended))
+        case LockUser():
+            locked = UserLocked(user=_with(user, locked=True, now_ms=cause.time_ms))
+            return (locked, *(_ended(user, each, SessionEnd.USER_LOCKED) for each in sessions))
+        case UnlockUser():
+            return (UserUnlocked(user=_with(user, locked=False, now_ms=cause.time_ms)),)
+
+
+def _with(user: User, *, now_ms: int, role: Role | None = None, locked: bool | None = None) -> User:
+    return msgspec.structs.replace(
+        user,
+        role=user.role if role is None else role,
+        locked=user.locked if locked is None else locked,
+        updated_at_ms=now_ms,
     )
 
 

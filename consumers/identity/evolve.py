@@ -2,6 +2,8 @@
 
 import heapq
 
+import msgspec
+
 from consumers.identity.decide import entity_of
 from consumers.identity.state import (
     ADDRESS,
@@ -10,6 +12,7 @@ from consumers.identity.state import (
     Owner,
     PendingClaim,
     Person,
+    Session,
     State,
 )
 from schemas.codec import Message
@@ -18,19 +21,26 @@ from schemas.identity import (
     AddressReserved,
     AddressSettled,
     AttemptsForgotten,
+    Ciphertext,
     CommandRefused,
     EmailChangeStarted,
     EmailClaimed,
     EmailReleased,
+    PasswordChanged,
     ProfileUpdated,
     Reason,
     RegistrationRejected,
     RegistrationStarted,
+    RoleChanged,
     SessionEnded,
+    SessionRefreshed,
     SessionStarted,
     SignInFailed,
+    SignInLocked,
     SignInReserved,
+    UserLocked,
     UserRegistered,
+    UserUnlocked,
 )
 
 
@@ -91,8 +101,17 @@ def _apply(state: State, event: Message, now_ms: int) -> None:  # noqa: C901, PL
         case SignInFailed():
             attempts = _person(state, event.username_hmac).attempts
             attempts.settle(event.attempt_id, now_ms, wrong=True)
+        case SignInLocked():
+            attempts = _person(state, event.username_hmac).attempts
+            attempts.settle(event.attempt_id, now_ms, wrong=False)
+        case RoleChanged() | UserLocked() | UserUnlocked():
+            _person(state, event.user.username_hmac).user = event.user
         case SessionStarted():
             _start_session(_person(state, event.username_hmac), event, now_ms)
+        case SessionRefreshed():
+            _refresh_session(_person(state, event.username_hmac), event, now_ms)
+        case PasswordChanged():
+            _change_password(_person(state, event.username_hmac), event, now_ms)
         case SessionEnded():
             _person(state, event.username_hmac).sessions.pop(event.session_id, None)
         case AttemptsForgotten():
@@ -133,8 +152,31 @@ def _settle_address(state: State, event: AddressSettled, now_ms: int) -> None:
 
 def _start_session(person: Person, event: SessionStarted, now_ms: int) -> None:
     person.attempts.settle(event.attempt_id, now_ms, wrong=False)
-    live = {each: at for each, at in person.sessions.items() if at > now_ms}
-    person.sessions = live | {event.session_id: event.expires_at_ms}
+    live = {each: kept for each, kept in person.sessions.items() if kept.expires_ms > now_ms}
+    session = Session(
+        started_ms=now_ms, expires_ms=event.expires_at_ms, refresh_hmac=event.refresh_hmac
+    )
+    person.sessions = live | {event.session_id: session}
+    if event.password_hash is not None:
+        _take_hash(person, event.password_hash)
+
+
+def _refresh_session(person: Person, event: SessionRefreshed, now_ms: int) -> None:
+    person.sessions[event.session_id].refresh(
+        event.refresh_hmac, event.generation, now_ms=now_ms, expires_ms=event.expires_at_ms
+    )
+
+
+def _change_password(person: Person, event: PasswordChanged, now_ms: int) -> None:
+    """Attempts that are under way were reserved with the hash that counts no more."""
+    person.attempts.settle(event.attempt_id, now_ms, wrong=False)
+    person.void_attempts = list(person.attempts.reserved_ms)
+    _take_hash(person, event.password_hash)
+
+
+def _take_hash(person: Person, password_hash: Ciphertext) -> None:
+    if person.user is not None:
+        person.user = msgspec.structs.replace(person.user, password_hash=password_hash)
 
 
 def _forget(state: State, entity: str) -> None:

@@ -1,9 +1,12 @@
-"""What identity's events send to other partitions of identity; pure functions of one record."""
+"""What identity's events send to its other partitions and to the audit; pure functions."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from runtime.journal.context import Outgoing
+from schemas.audit import Happened, SecurityEvent
 from schemas.codec import Message
+from schemas.envelope import Cause
 from schemas.identity import (
     AddressReserved,
     ClaimEmail,
@@ -11,21 +14,34 @@ from schemas.identity import (
     EmailClaimed,
     EmailClaimReturned,
     EmailTaken,
+    PasswordChanged,
     ProfileUpdated,
     RegistrationStarted,
     ReleaseEmail,
     ReserveUserSignIn,
+    RoleChanged,
+    SessionEnd,
+    SessionEnded,
     SessionStarted,
     SettleAddressSignIn,
     SettleEmailClaim,
     SignInFailed,
+    SignInLocked,
     User,
+    UserLocked,
     UserSignInRefused,
+    UserUnlocked,
 )
-from schemas.topics import IDENTITY_COMMANDS
+from schemas.topics import IDENTITY_COMMANDS, SECURITY_AUDIT
+
+_AUDITED: Final = {
+    RoleChanged.TYPE: Happened.ROLE_CHANGED,
+    UserLocked.TYPE: Happened.USER_LOCKED,
+    UserUnlocked.TYPE: Happened.USER_UNLOCKED,
+}
 
 
-def outbox(event: Message) -> Sequence[Outgoing]:  # noqa: PLR0911  # one line per event
+def outbox(event: Message, cause: Cause) -> Sequence[Outgoing]:  # noqa: C901, PLR0911  # one line per event
     """The facts that follow from the event; a client's reply route travels along while it waits."""
     match event:
         case RegistrationStarted():
@@ -40,8 +56,14 @@ def outbox(event: Message) -> Sequence[Outgoing]:  # noqa: PLR0911  # one line p
             return (_release(event.released_email_hmac, event.user.user_id),)
         case AddressReserved():
             return (_reserve_user(event),)
-        case SessionStarted() | SignInFailed() | UserSignInRefused():
+        case SessionStarted() | SignInFailed() | SignInLocked() | UserSignInRefused():
             return (_settle_address(event),)
+        case PasswordChanged():
+            return (_settle_address(event), _password_changed(event, cause))
+        case SessionEnded():
+            return (_session_ended(event, cause),)
+        case RoleChanged() | UserLocked() | UserUnlocked():
+            return (_operated(event, cause),)
         case _:
             return ()
 
@@ -81,10 +103,45 @@ def _reserve_user(event: AddressReserved) -> Outgoing:
     return Outgoing(IDENTITY_COMMANDS, event.username_hmac, message, carries_reply=True)
 
 
-def _settle_address(event: SessionStarted | SignInFailed | UserSignInRefused) -> Outgoing:
+def _settle_address(
+    event: SessionStarted | SignInFailed | SignInLocked | UserSignInRefused | PasswordChanged,
+) -> Outgoing:
     message = SettleAddressSignIn(
         address_hmac=event.address_hmac,
         attempt_id=event.attempt_id,
         wrong=isinstance(event, SignInFailed),
     )
     return Outgoing(IDENTITY_COMMANDS, event.address_hmac, message)
+
+
+def _session_ended(event: SessionEnded, cause: Cause) -> Outgoing:
+    is_reuse = event.reason is SessionEnd.REUSED
+    message = SecurityEvent(
+        happened=Happened.REFRESH_REUSED if is_reuse else Happened.SESSION_ENDED,
+        user=event.username_hmac,
+        request_id=cause.correlation_id,
+        by=cause.user_id,
+        detail=event.reason,
+    )
+    return Outgoing(SECURITY_AUDIT, event.username_hmac, message)
+
+
+def _password_changed(event: PasswordChanged, cause: Cause) -> Outgoing:
+    message = SecurityEvent(
+        happened=Happened.PASSWORD_CHANGED,
+        user=event.username_hmac,
+        address=event.address_hmac,
+        request_id=cause.correlation_id,
+    )
+    return Outgoing(SECURITY_AUDIT, event.username_hmac, message)
+
+
+def _operated(event: RoleChanged | UserLocked | UserUnlocked, cause: Cause) -> Outgoing:
+    message = SecurityEvent(
+        happened=_AUDITED[event.TYPE],
+        user=event.user.username_hmac,
+        request_id=cause.correlation_id,
+        by=cause.user_id,
+        detail=event.user.role,
+    )
+    return Outgoing(SECURITY_AUDIT, event.user.username_hmac, message)

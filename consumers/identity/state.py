@@ -17,6 +17,10 @@ RESERVATION_MS: Final = 30_000
 """A reserved attempt that nobody settles stops counting after this."""
 SESSIONS_MAX: Final = 100
 """Sessions per user; one more ends the oldest."""
+LEEWAY_MS: Final = 10_000
+"""A refresh token presented again so soon after its use is a client's own retry or race."""
+_USES_MAX: Final = 64
+"""Uses remembered for the leeway; a client that refreshes more often gets none for the oldest."""
 
 USER: Final = "user:"
 EMAIL: Final = "email:"
@@ -63,14 +67,39 @@ class PendingClaim(msgspec.Struct, frozen=True):
     user: User
 
 
+class Session(msgspec.Struct, omit_defaults=True):
+    """A live session and its newest refresh token; `used_ms` are the last uses, oldest first."""
+
+    started_ms: int
+    expires_ms: int
+    refresh_hmac: str = ""
+    generation: int = 0
+    used_ms: list[int] = []
+
+    def refresh(self, refresh_hmac: str, generation: int, *, now_ms: int, expires_ms: int) -> None:
+        """The newest token was used, this one is the next."""
+        recent = [at for at in self.used_ms if at >= now_ms - LEEWAY_MS]
+        self.used_ms = [*recent, now_ms][-_USES_MAX:]
+        self.refresh_hmac, self.generation, self.expires_ms = refresh_hmac, generation, expires_ms
+
+    def was_just_used(self, generation: int, now_ms: int) -> bool:
+        """Whether the token of this generation was used within the leeway."""
+        uses_since = self.generation - generation
+        if not 0 < uses_since <= len(self.used_ms):
+            return False
+        return self.used_ms[-uses_since] >= now_ms - LEEWAY_MS
+
+
 class Person(msgspec.Struct, omit_defaults=True):
     """One username: its user once registered, the claim under way, attempts and live sessions."""
 
     user: User | None = None
     claim: PendingClaim | None = None
     attempts: Attempts = msgspec.field(default_factory=Attempts)
-    sessions: dict[str, int] = {}
-    """Expiry in ms by session id, oldest first."""
+    sessions: dict[str, Session] = {}
+    """Oldest first."""
+    void_attempts: list[str] = []
+    """Reserved with a password that was changed since, so that they start no session."""
 
     @property
     def is_nobody(self) -> bool:

@@ -33,6 +33,9 @@ _Simple = (
     | identity.ProfileUpdated
     | identity.CommandRefused
     | identity.SessionEnded
+    | identity.RoleChanged
+    | identity.UserLocked
+    | identity.UserUnlocked
     | journal.CommandRefused
     | journal.CommandDiscarded
 )

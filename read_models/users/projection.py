@@ -1,15 +1,31 @@
-"""From identity's events to one row per user; ciphertexts are stored as they come."""
+"""From identity's events to rows of users and sessions; ciphertexts are stored as they come."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from read_models.users.table import USERS
+from read_models.users.table import HEAD, SESSIONS, TABLES, USERS
 from runtime.projection import TableSpec
-from runtime.table import Change, Put, Row
+from runtime.table import Change, Delete, Merge, Put, Row
 from schemas.codec import Codec, Message
 from schemas.envelope import Recorded
-from schemas.identity import EVENTS, Ciphertext, ProfileUpdated, User, UserRegistered
+from schemas.identity import (
+    EVENTS,
+    Ciphertext,
+    ProfileUpdated,
+    RoleChanged,
+    SessionEnded,
+    SessionRefreshed,
+    SessionStarted,
+    User,
+    UserLocked,
+    UserRegistered,
+    UserUnlocked,
+)
 from schemas.topics import IDENTITY_JOURNAL
+
+_Changes = UserRegistered | ProfileUpdated | RoleChanged | UserLocked | UserUnlocked
+USER_EVENTS: Final = frozenset(each.TYPE for each in _Changes.__args__)
+SESSION_EVENTS: Final = frozenset({SessionStarted.TYPE, SessionRefreshed.TYPE, SessionEnded.TYPE})
 
 
 class UsersProjection:
@@ -17,13 +33,15 @@ class UsersProjection:
 
     name: str = "users"
     journals: Mapping[str, Codec] = {IDENTITY_JOURNAL: EVENTS}
-    tables: Sequence[TableSpec] = (USERS,)
-    concerns = frozenset({UserRegistered.TYPE, ProfileUpdated.TYPE})
+    tables: Sequence[TableSpec] = TABLES
+    concerns = USER_EVENTS | SESSION_EVENTS
 
     def project(self, event: Message, recorded: Recorded) -> Sequence[Change]:
-        """The user after the event, with its entity's version."""
+        """The user or session after the event, with its entity's version."""
         match event:
-            case UserRegistered() | ProfileUpdated():
+            case SessionStarted() | SessionRefreshed() | SessionEnded():
+                return (_session(event, recorded), _head(event.user_id, recorded.entity_version))
+            case _ if isinstance(event, _Changes):
                 return (Put(USERS.name, _row(event.user, recorded.entity_version)),)
             case _:
                 return ()
@@ -39,7 +57,7 @@ def _row(user: User, version: int) -> Row:
         "email_hmac": user.email_hmac,
         "profile": _stored(user.profile),
         "marketing_emails_consent": user.marketing_emails_consent,
-        "role": user.role,
+        "role": user.role.value,
         "created_at_ms": user.created_at_ms,
         "updated_at_ms": user.updated_at_ms,
         "version": version,
@@ -52,3 +70,18 @@ def _stored(ciphertext: Ciphertext) -> Row:
         "nonce": ciphertext.nonce,
         "bytes": ciphertext.bytes,
     }
+
+
+def _session(event: SessionStarted | SessionRefreshed | SessionEnded, recorded: Recorded) -> Change:
+    key = {"user_id": event.user_id, "session_id": event.session_id}
+    if isinstance(event, SessionEnded):
+        return Delete(SESSIONS.name, key)
+    now_ms = recorded.cause.time_ms
+    used = {"last_used_at_ms": now_ms, "expires_at_ms": event.expires_at_ms}
+    if isinstance(event, SessionRefreshed):
+        return Merge(SESSIONS.name, key, used)
+    return Put(SESSIONS.name, {**key, "created_at_ms": now_ms, **used})
+
+
+def _head(user_id: str, version: int) -> Change:
+    return Put(SESSIONS.name, {"user_id": user_id, "session_id": HEAD, "version": version})

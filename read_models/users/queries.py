@@ -2,11 +2,22 @@
 
 from typing import Any, NamedTuple, Protocol
 
-from read_models.users.table import TABLES, USERS
-from runtime.table import Row
+from read_models.users.projection import SESSION_EVENTS, USER_EVENTS
+from read_models.users.table import HEAD, SESSIONS, TABLES, USERS
+from runtime.table import Readable, Row
 from schemas.identity import Ciphertext
 
-__all__ = ["TABLES", "Rows", "UserRow", "user"]
+__all__ = [
+    "SESSION_EVENTS",
+    "TABLES",
+    "USER_EVENTS",
+    "Rows",
+    "SessionRow",
+    "SessionRows",
+    "UserRow",
+    "sessions",
+    "user",
+]
 
 
 class Rows(Protocol):
@@ -39,3 +50,32 @@ async def user(rows: Rows, user_id: str) -> UserRow | None:
     fields: dict[str, Any] = {name: row[name] for name in UserRow._fields}
     fields["profile"] = Ciphertext(**row["profile"])
     return UserRow(**fields)
+
+
+class SessionRow(NamedTuple):
+    """A session as projected; times are broker ms."""
+
+    session_id: str
+    created_at_ms: int
+    last_used_at_ms: int
+    expires_at_ms: int
+
+
+class SessionRows(NamedTuple):
+    """A user's sessions, newest first, as of this version of the user's identity entity."""
+
+    rows: tuple[SessionRow, ...]
+    version: int
+
+
+async def sessions(table: Readable, user_id: str, *, now_ms: int) -> SessionRows:
+    """The user's sessions that have not ended and whose time is not over."""
+    rows = await table.query(SESSIONS.name, {"user_id": user_id})
+    version = next((row["version"] for row in rows if row["session_id"] == HEAD), 0)
+    found = [
+        SessionRow(*(row[name] for name in SessionRow._fields))
+        for row in rows
+        if row["session_id"] != HEAD and row["expires_at_ms"] > now_ms
+    ]
+    found.sort(key=lambda each: (each.created_at_ms, each.session_id), reverse=True)
+    return SessionRows(tuple(found), version)

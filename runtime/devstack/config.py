@@ -31,6 +31,8 @@ class StackConfig(BaseSettings):
     """How many gateway processes share `gateway_port`."""
     gateway_ports: tuple[int, ...] = ()
     """One gateway on each of these instead."""
+    tls_certificate_file: Path | None = None
+    """What the gateways show, when they speak HTTPS."""
     metrics_base: int = Field(default=METRICS_BASE, ge=0, le=65_000)
     """Metrics ports are this one and those above it; 0 means none."""
 
@@ -47,7 +49,9 @@ class StackConfig(BaseSettings):
     @property
     def urls(self) -> tuple[str, ...]:
         """Where the gateways are."""
-        return tuple(f"http://{self.gateway_host}:{port}" for port in dict.fromkeys(self.ports))
+        scheme = "https" if self.tls_certificate_file else "http"
+        ports = dict.fromkeys(self.ports)
+        return tuple(f"{scheme}://{self.gateway_host}:{port}" for port in ports)
 
     def processes(self) -> tuple[Planned, ...]:
         """What it runs, in order."""

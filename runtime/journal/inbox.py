@@ -8,6 +8,7 @@ import msgspec
 from runtime.log import Record
 from schemas.codec import PoisonMessage
 from schemas.envelope import (
+    AUTH_SERVICE,
     CE_TYPE,
     COMMAND_ID,
     CORRELATION_ID,
@@ -20,14 +21,29 @@ from schemas.envelope import (
     SOURCE_OFFSET,
     SOURCE_SEQUENCE,
     USER_ID,
+    USER_ID_BEFORE,
+    X_AUTH_SERVICE,
+    X_SOURCE,
+    X_USER_ROLE,
     Cause,
     ReplyRoute,
 )
+from schemas.identity import Role
+from schemas.topics import CONTEXTS, REGISTRY, inbox_of
 
 _HEADERS_BYTES_MAX: Final = 1_024
 """How much header text of a command is carried on, so that batches can be cut by bodies (W4)."""
 _COMMAND_BYTES_MAX: Final = 32 * 1_024
 """A larger client command is discarded, so that what follows from it fits everywhere (W3)."""
+_GATEWAY: Final = b"gateway"
+_OPERATORS: Final = b"operators"
+_OPERATOR: Final = Role.OPERATOR.encode()
+_ROLES: Final = frozenset(each.encode() for each in Role)
+_SOURCES: Final = {
+    inbox: frozenset(each.encode() for each in REGISTRY[inbox].writers if each not in CONTEXTS)
+    for inbox in map(inbox_of, CONTEXTS)
+}
+"""Who may send client commands to which inbox; what deciders send are facts."""
 
 
 class Incoming(msgspec.Struct, frozen=True, gc=False):
@@ -45,6 +61,12 @@ def is_fact(headers: Mapping[str, bytes]) -> bool:
     return SOURCE in headers
 
 
+def is_of_operator(headers: Mapping[str, bytes]) -> bool:
+    """Whether an operator sent this command, by the command line or through the gateway."""
+    source = headers.get(X_SOURCE)
+    return source == _OPERATORS or (source == _GATEWAY and headers.get(X_USER_ROLE) == _OPERATOR)
+
+
 def carriable(headers: Mapping[str, bytes | None]) -> dict[str, bytes]:
     """Those headers of a broken record that a journal record may carry: short ASCII text."""
     kept = {name: value for name, value in headers.items() if value and value.isascii()}
@@ -57,12 +79,12 @@ def read_incoming(
     """Read the headers of an inbox record; `time_ms` is its logical time.
 
     Raises:
-        PoisonMessage: a header is missing or cannot be read.
+        PoisonMessage: a header is missing or cannot be read, or nobody may send this here.
     """
     try:
         _check_text(headers)
-        if SOURCE not in headers and len(record.value or b"") > _COMMAND_BYTES_MAX:
-            raise ValueError("command is too large")  # noqa: TRY301  # the check is one line
+        if SOURCE not in headers:
+            _check_command(topic, headers, len(record.value or b""))
         return _incoming(topic, partition, record.offset, headers, time_ms)
     except (KeyError, ValueError, TypeError) as error:  # a header may be missing, or null
         raise PoisonMessage(f"headers: {error}") from error
@@ -72,6 +94,21 @@ def _check_text(headers: Mapping[str, bytes]) -> None:
     text = b"".join(headers.values())
     if len(text) > _HEADERS_BYTES_MAX or not text.isascii():
         raise ValueError("values are not short ASCII text")
+
+
+def _check_command(topic: str, headers: Mapping[str, bytes], size_bytes: int) -> None:
+    """A client command is small, and says who sent it and on whose behalf."""
+    if size_bytes > _COMMAND_BYTES_MAX:
+        raise ValueError("command is too large")
+    source = headers.get(X_SOURCE)
+    if source not in _SOURCES[topic]:
+        raise ValueError("x-source is nobody who may send this")
+    if source == _GATEWAY and not (
+        headers.get(X_AUTH_SERVICE) == AUTH_SERVICE
+        and headers.get(USER_ID)
+        and headers.get(X_USER_ROLE) in _ROLES
+    ):
+        raise ValueError("the gateway does not say for whom")
 
 
 def recorded_cause(topic: str, partition: int, headers: Mapping[str, bytes]) -> Incoming:
@@ -90,7 +127,7 @@ def _incoming(
         raise ValueError("command-id is empty")
     reply_to, user, expires, retain = (
         get(REPLY_TO),
-        get(USER_ID),
+        get(USER_ID) or get(USER_ID_BEFORE),
         get(EXPIRES_AT),
         get(RETAIN_UNTIL),
     )

@@ -15,6 +15,7 @@ from runtime.journal.inbox import (
     Incoming,
     carriable,
     is_fact,
+    is_of_operator,
     read_incoming,
     recorded_cause,
 )
@@ -145,6 +146,8 @@ class Partition(Generic[S]):
         try:
             incoming = read_incoming(*self.inbox, record, headers, time_ms=time_ms)
             command = self.context.commands.decode(incoming.type, record.value or b"")
+            if command.OPERATORS_ONLY and not is_of_operator(headers):
+                raise PoisonMessage(f"{incoming.type} is for operators only")  # noqa: TRY301  # one reaction
         except PoisonMessage as poison:
             return [self._discard(record, headers, problem=str(poison))]
         shared = entries.cause_headers(headers, record.offset, time_ms)

@@ -13,9 +13,12 @@ PSEUDONYMS: Final = "pseudonyms.key"
 SEAL: Final = "auth-seal.key"
 """X25519 private key that opens what is sealed to auth: auth alone."""
 SEAL_PUBLIC: Final = "auth-seal.pub"
+REFRESH: Final = "auth-refresh.key"
+"""Master of the HMAC keys of refresh tokens: auth alone."""
 SIGN: Final = "auth-sign.key"
-"""Ed25519 private key that signs access tokens: auth alone."""
+"""The first Ed25519 private key that signs access tokens: auth alone; later ones: signing.py."""
 SIGN_PUBLIC: Final = "auth-sign.pub"
+SIGN_LATER: Final = "auth-sign-*.key"
 
 _KEY_BYTES: Final = 32
 
@@ -28,11 +31,18 @@ def ensure_secrets(directory: Path) -> Path:
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     _ensure(directory / PSEUDONYMS, secrets.token_bytes(_KEY_BYTES))
+    _ensure(directory / REFRESH, secrets.token_bytes(_KEY_BYTES))
     seal = _ensure(directory / SEAL, bytes(PrivateKey.generate()))
     _ensure(directory / SEAL_PUBLIC, bytes(PrivateKey(seal).public_key))
-    sign = _ensure(directory / SIGN, bytes(SigningKey.generate()))
-    _ensure(directory / SIGN_PUBLIC, bytes(SigningKey(sign).verify_key))
+    if (directory / SIGN).exists() or not any(directory.glob(SIGN_LATER)):
+        sign = _ensure(directory / SIGN, bytes(SigningKey.generate()))
+        _ensure(directory / SIGN_PUBLIC, bytes(SigningKey(sign).verify_key))
     return directory
+
+
+def write_secret(directory: Path, name: str, content: bytes) -> None:
+    """Make one more key file; it appears whole or not at all, and one that is there stays."""
+    _ensure(directory / name, content)
 
 
 def read_secret(directory: Path, name: str) -> bytes:

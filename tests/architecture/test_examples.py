@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas import accounts, auth, identity, journal, markets
+from schemas import accounts, audit, auth, identity, journal, markets
 from schemas.codec import Codec, Message, encode
 
 EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples"
@@ -13,6 +13,7 @@ CODECS: dict[str, tuple[Codec, ...]] = {
     "markets": (markets.COMMANDS, markets.EVENTS),
     "auth": (auth.REQUESTS, auth.ANSWERS),
     "journal": (journal.JOURNAL,),
+    "security": (audit.EVENTS,),
 }
 TYPES = {
     name: (context, codec)
@@ -55,7 +56,7 @@ def test_every_message_belongs_to_one_codec_and_says_its_version() -> None:
 def test_no_message_class_is_forgotten_by_the_codecs() -> None:
     declared = {
         each.TYPE
-        for module in (identity, accounts, markets, auth, journal)
+        for module in (audit, identity, accounts, markets, auth, journal)
         for each in vars(module).values()
         if isinstance(each, type) and issubclass(each, Message) and each.TYPE
     }

@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from operators import somebody
 from traders import Gateways, Json, check_problem, loopback, registration
 
 from runtime.devstack.background import Stack
+from schemas.identity import Role
 
 SEED = 20_261_122
 AT_ONCE = 8
@@ -39,6 +41,8 @@ BODIES: dict[str, Json] = {
         "marketing_emails_consent": True,
     },
     "post /auth/logout": {},
+    "post /auth/password": {"current_password": "Wr0ng!Wr0ng!Wr0ng", "new_password": SECRET},
+    "post /ops/users/{username}/role": {"role": "trader"},
     "post /balance/deposit": {"amount": "1"},
     "post /balance/withdraw": {"amount": "1"},
     "post /orders": {
@@ -65,9 +69,13 @@ EXAMPLES = {
     "asset_id": "BTC",
     "order_id": "0" * 32,
     "command_id": "0" * 32,
+    "session_id": "0" * 32,
     "symbol": "BTC-USD",
+    "username": "nobody_at_all",
 }
 """What stands in the places of a path."""
+NOBODYS = {"symbol": "NONE-USD"}
+"""What stands there where an operator's wish would come true."""
 RAW = {
     "lone": '"\\ud800"',
     "infinite": "1e999",
@@ -149,7 +157,8 @@ class Route(NamedTuple):
 
 def filled(path: str) -> str:
     """The path with an example in each place."""
-    return re.sub(r"\{(\w+)\}", lambda match: EXAMPLES[match[1]], path)
+    examples = EXAMPLES | NOBODYS if "/ops/" in path else EXAMPLES
+    return re.sub(r"\{(\w+)\}", lambda match: examples[match[1]], path)
 
 
 def _routes(document: Json) -> list[Route]:
@@ -307,6 +316,7 @@ async def test_broken_input_on_every_route_is_a_problem_of_the_caller(stack: Sta
         ) as client,
     ):
         trader = await ours.trader(password=SECRET)
+        operator = await somebody(stack, ours, Role.OPERATOR, password=SECRET)
         await trader.move("deposit", "100")
         routes = _routes((await client.get("/openapi.json")).json())
         assert {each.name for each in routes} >= BODIES.keys()
@@ -322,7 +332,8 @@ async def test_broken_input_on_every_route_is_a_problem_of_the_caller(stack: Sta
         async def send(case: Case) -> None:
             headers = dict(case.headers)
             if case.is_signed_in:
-                headers.setdefault("Authorization", f"Bearer {trader.token}".encode())
+                caller = operator if "/ops/" in case.path else trader
+                headers.setdefault("Authorization", f"Bearer {caller.token}".encode())
             async with places:
                 answer = await client.request(
                     case.method, case.path, content=case.content, headers=headers

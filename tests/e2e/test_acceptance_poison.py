@@ -46,6 +46,10 @@ def _poison(known_type: bytes, number: int) -> tuple[bytes | None, Headers]:
         "ce_id": b"1",
         "expires-at": b"99999999999999",
         "reply-to": b"0/none",
+        "x-source": b"gateway",
+        "x-auth-service": b"auth-service",
+        "x-user-id": b"u",
+        "x-user-role": b"trader",
     }
     kinds: list[tuple[bytes | None, dict[str, Any]]] = [
         (dice.randbytes(200), {}),
@@ -69,7 +73,9 @@ def _poison(known_type: bytes, number: int) -> tuple[bytes | None, Headers]:
         (b"{}", {"expires-at": None, "reply-to": None}),
         (b"{}", {"reply-to": bad}),
         (b"{}", {"reply-to": b"nowhere"}),
-        (b"{}", {"user-id": bad}),
+        (b"{}", {"x-user-id": bad}),
+        (b"{}", {"x-source": b"somebody"}),
+        (b"{}", {"x-source": None}),
         (b"{}", {"correlation-id": bad}),
         (b"{}", {"ce_id": bad, "traceparent": bad, "content-type": bad}),
         (b"{}", dict.fromkeys(headers)),

@@ -123,12 +123,19 @@ async def _session(gateways: Gateways, account_ids: set[str]) -> set[str]:
     nobody = unique("Nobody")
     assert (await gateways.sign_in(nobody, wrong)).status_code == 401
     again = await gateways.signed_in(name, password, through=1)
-    secrets |= {nobody, again.token, *again.token.split(".")[1:]}
+    secrets |= {nobody, again.token, *again.token.split(".")[1:], again.refresh_token}
+    refreshed = (await again.refresh(through=1)).json()
+    secrets |= {refreshed["access_token"], refreshed["refresh_token"]}
+    secrets.add(renewed := "Vq7!gramophone-Yx")
     forged = again.token[:-6] + "AAAAAA"
     secrets.add(forged)
     headers = {"Authorization": f"Bearer {forged}"}
     assert (await gateways.send("GET", "/balance", headers=headers)).status_code == 401
     await _trades(trader, account_ids)
+    change = {"current_password": password, "new_password": renewed}
+    assert (await again.send("POST", "/auth/password", json=change)).status_code == 204
+    sessions = await again.read("/auth/sessions", through=1)
+    assert len(sessions["data"]) == 1
     await again.ask("POST", "/auth/logout", json={"password": password, "note": last})
     return secrets
 

@@ -35,7 +35,7 @@ MINE: Final[Json] = {
 @pytest.fixture
 async def quiet_stack(stack: Stack) -> Stack:
     """The shared system, where the quiet market is listed by then."""
-    publisher = CommandPublisher(stack.settings, producer="test")
+    publisher = CommandPublisher(stack.settings, producer="operators")
     await publisher.start()
     for command in (
         ListMarket(symbol=SYMBOL, asset="QUIET", rules=RULES, unless_listed=True),

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,10 +27,15 @@ from runtime.worker import Worker
 from schemas import auth, identity
 from schemas.codec import Codec, Message, encode
 from schemas.envelope import (
+    AUTH_SERVICE,
     CE_TYPE,
     COMMAND_ID,
     EXPIRES_AT,
     REPLY_TO,
+    USER_ID,
+    X_AUTH_SERVICE,
+    X_SOURCE,
+    X_USER_ROLE,
     Headers,
     ReplyRoute,
     cloud_event,
@@ -97,6 +102,10 @@ class Gateway:
             (COMMAND_ID, command_id.encode()),
             (EXPIRES_AT, str(now_ms + 15_000).encode()),
             (REPLY_TO, ReplyRoute(0, command_id).encode()),
+            (X_SOURCE, b"gateway"),
+            (X_AUTH_SERVICE, AUTH_SERVICE),
+            (USER_ID, b"u"),
+            (X_USER_ROLE, b"trader"),
         ]
 
     async def send(
@@ -265,6 +274,49 @@ async def test_wrong_passwords_are_counted_exactly_and_right_ones_never(gateway:
     sixth = one(auth.Refused, await gateway.sign_in("ann_lee", address="192.0.2.99"))
     assert sixth.reason is auth.Reason.SIGN_IN_BLOCKED
     assert 0 < sixth.retry_after_s <= 300
+
+
+async def test_a_hash_of_older_parameters_is_renewed_at_sign_in(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await gateway.register("ann_lee", "ann@example.org")
+    monkeypatch.setattr("consumers.auth.passwords.ROUNDS", 3)
+    rehashed = 0
+    async with _auth(gateway.settings), _journal(gateway) as started:
+        for _ in range(30):
+            one(auth.SignedIn, await gateway.sign_in("ann_lee"))
+            session = await started()
+            rehashed += session.password_hash is not None
+            if rehashed == 2:  # by the one whose parameters are new, then back by the other
+                break
+    assert rehashed == 2
+    wrong = one(auth.Refused, await gateway.sign_in("ann_lee", "Wr0ng!Passw0rd"))
+    assert wrong.reason is auth.Reason.INVALID_CREDENTIALS
+
+
+@asynccontextmanager
+async def _journal(
+    gateway: Gateway,
+) -> AsyncIterator[Callable[[], Awaitable[identity.SessionStarted]]]:
+    """Gives the sessions that start, one after another."""
+    topic = gateway.settings.topic(IDENTITY_JOURNAL)
+    consumer = AIOKafkaConsumer(
+        topic, **kafka_options(gateway.settings), auto_offset_reset="earliest"
+    )
+
+    async def started() -> identity.SessionStarted:
+        async with asyncio.timeout(20):
+            async for record in consumer:
+                kind = header_map(record.headers)[CE_TYPE].decode()
+                if kind == identity.SessionStarted.TYPE:
+                    return one(
+                        identity.SessionStarted, identity.EVENTS.decode(kind, record.value or b"")
+                    )
+        raise AssertionError("unreachable")
+
+    await consumer.start()
+    yield started
+    await consumer.stop()
 
 
 async def test_an_unknown_user_gets_the_answer_of_a_wrong_password(gateway: Gateway) -> None:

@@ -223,6 +223,7 @@ async def test_the_auditor_joins_the_trades_of_real_workers_with_their_legs(
                 command_id=f"c{next(numbers)}",
                 expires_at_ms=publisher.clock.now_ms() + 60_000,
                 user_id=account_id,
+                user_role="trader",
             )
             await sent
 

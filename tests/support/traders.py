@@ -113,10 +113,10 @@ class Gateways:
         async with asyncio.timeout(_PATIENCE_S):
             while (  # noqa: ASYNC110  # only asking tells
                 answer := await self.sign_in(username, password, through=through)
-            ).status_code == 503:
+            ).status_code in (429, 503):
                 await asyncio.sleep(_PAUSE_S)
         assert answer.status_code == 200, answer.text
-        return Trader(self, username, answer.json()["access_token"])
+        return Trader(self, username, answer.json()["access_token"], answer.json()["refresh_token"])
 
     async def traders(self, number: int) -> "list[Trader]":
         """Several at once."""
@@ -126,10 +126,13 @@ class Gateways:
 class Trader:
     """Somebody signed in; numbers in answers are read as exact decimals."""
 
-    def __init__(self, gateways: Gateways, username: str, token: str) -> None:
+    def __init__(
+        self, gateways: Gateways, username: str, token: str, refresh_token: str = ""
+    ) -> None:
         self.gateways: Final = gateways
         self.username: Final = username
         self.token: Final = token
+        self.refresh_token = refresh_token
 
     async def send(
         self, method: str, path: str, *, through: int = 0, **rest: Any
@@ -137,6 +140,11 @@ class Trader:
         """One request with one's token."""
         headers = {"Authorization": f"Bearer {self.token}"} | rest.pop("headers", {})
         return await self.gateways.send(method, path, through=through, headers=headers, **rest)
+
+    async def refresh(self, *, through: int = 0) -> httpx.Response:
+        """Present one's refresh token, and keep neither of the new tokens."""
+        body = {"refresh_token": self.refresh_token}
+        return await self.gateways.send("POST", "/auth/refresh", through=through, json=body)
 
     async def ask(
         self, method: str, path: str, *, through: int = 0, status: int = 200, **rest: Any
@@ -158,6 +166,14 @@ class Trader:
         answer = await decided(
             lambda key: self.send("POST", path, through=through, json=body, headers=key)
         )
+        return answer.json()
+
+    async def write_ok(self, path: str, body: Json | None = None, *, through: int = 0) -> Json:
+        """Have a command decided that answers 200, asking again while a busy machine is slow."""
+        answer = await final(
+            lambda key: self.send("POST", path, through=through, json=body or {}, headers=key)
+        )
+        assert answer.status_code == 200, answer.text
         return answer.json()
 
     async def move(self, verb: str, amount: str, *, through: int = 0) -> Json:

@@ -106,6 +106,9 @@ spec:
             {{- if .keys }}
             - {name: CNOP_SECRETS_DIR, value: /etc/cnop/keys}
             {{- end }}
+            {{- if .gateway }}
+            - {name: CNOP_TRUSTED_PROXIES, value: {{ .root.Values.gateway.trustedProxies | quote }}}
+            {{- end }}
           ports:
             - {name: metrics, containerPort: {{ .root.Values.metrics.port }}}
             {{- if .gateway }}

@@ -96,6 +96,23 @@ async def test_json_that_is_no_object_is_a_422(client: httpx.AsyncClient, body: 
     assert answer.json()["errors"]
 
 
+@pytest.mark.parametrize(
+    ("body", "is_too_deep"),
+    [
+        (b'{"a":' + b"[" * 8 + b"]" * 8 + b"}", True),
+        (b'{"a":' * 9 + b"1" + b"}" * 9, True),
+        (b'{"a":' + b"[" * 7 + b"]" * 7 + b"}", False),
+        (b'{"a":[' + b",".join([b"{}"] * 100) + b"]}", False),
+    ],
+)
+async def test_a_body_has_8_levels_at_most(
+    client: httpx.AsyncClient, body: bytes, *, is_too_deep: bool
+) -> None:
+    answer = await client.post(LOGIN, content=body, headers=JSON)
+    assert (answer.status_code, code_of(answer)) == (422, "validation-failed")
+    assert ("nested" in answer.text) == is_too_deep
+
+
 async def test_a_422_names_the_fields_and_never_repeats_what_was_sent(
     client: httpx.AsyncClient,
 ) -> None:

@@ -16,6 +16,7 @@ def test_a_command_without_options_says_what_it_is_and_when_it_expires() -> None
         "content-type": b"application/json",
         "command-id": b"c1",
         "expires-at": b"3000",
+        "x-source": b"clock",
     }
 
 
@@ -29,6 +30,7 @@ def test_every_option_has_its_header() -> None:
             expires_at_ms=3_000,
             retain_until_ms=9_000,
             user_id="u1",
+            user_role="analyst",
             fingerprint="f1",
             reply_to=ReplyRoute(3, "c1"),
             correlation_id="r1",
@@ -36,7 +38,10 @@ def test_every_option_has_its_header() -> None:
         )
     )
     assert headers["retain-until"] == b"9000"
-    assert headers["user-id"] == b"u1"
+    assert headers["x-source"] == b"gateway"
+    assert headers["x-auth-service"] == b"auth-service"
+    assert headers["x-user-id"] == b"u1"
+    assert headers["x-user-role"] == b"analyst"
     assert headers["fingerprint"] == b"f1"
     assert headers["reply-to"] == b"3/c1"
     assert headers["correlation-id"] == b"r1"

@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 import pytest
 from aiokafka import TopicPartition
+from argon2 import PasswordHasher
 
-from consumers.auth.passwords import Passwords
+from consumers.auth.passwords import MEMORY_KIB, Passwords
 from consumers.auth.progress import Progress
 from consumers.auth.tail import Folded, Keys, Revocations, Tail, Waiters, settle_id
-from consumers.auth.turnstile import WIDTH, Turnstile
+from consumers.auth.turnstile import WAITING_MAX, WIDTH, Overloaded, Turnstile
 from runtime.settings import Settings
 from schemas.codec import Message, encode
 from schemas.envelope import CAUSATION_ID, CE_TYPE, LOGICAL_TIME, WRITER_EPOCH, Headers
@@ -88,6 +89,14 @@ async def test_a_password_matches_its_own_hash_alone() -> None:
     passwords.close()
 
 
+async def test_a_hash_of_other_parameters_is_outdated() -> None:
+    passwords = Passwords()
+    weaker = PasswordHasher(time_cost=1, memory_cost=MEMORY_KIB, parallelism=1).hash("secret")
+    assert passwords.is_outdated(weaker)
+    assert not passwords.is_outdated(await passwords.hashed("secret"))
+    passwords.close()
+
+
 async def test_hashing_leaves_the_loop_free() -> None:
     passwords = Passwords()
     hashing = asyncio.gather(*(passwords.hashed("Str0ng!Passw0rd") for _ in range(4)))
@@ -113,6 +122,24 @@ async def test_a_turnstile_lets_five_in_at_a_time_and_keeps_nothing() -> None:
 
     await asyncio.gather(*(pass_through() for _ in range(40)))
     assert most == WIDTH
+    assert len(turnstile) == 0
+
+
+async def test_who_comes_to_a_gate_where_too_many_wait_is_turned_away() -> None:
+    turnstile, leave = Turnstile(), asyncio.Event()
+
+    async def stay() -> None:
+        async with turnstile.through("name"):
+            await leave.wait()
+
+    crowd = [asyncio.create_task(stay()) for _ in range(WIDTH + WAITING_MAX)]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await stay()
+    async with turnstile.through("another"):
+        pass
+    leave.set()
+    await asyncio.gather(*crowd)
     assert len(turnstile) == 0
 
 

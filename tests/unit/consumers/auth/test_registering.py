@@ -26,6 +26,7 @@ from schemas.envelope import (
     CORRELATION_ID,
     EXPIRES_AT,
     REPLY_TO,
+    X_SOURCE,
     Headers,
     ReplyRoute,
     header_map,
@@ -90,6 +91,8 @@ def auth(sender: Sender, *, is_vault_down: bool = False) -> Auth:
         tokens=other,
         registering=registering,
         signing_in=other,
+        refreshing=other,
+        changing_password=other,
         sender=sender,
         tail=tail,
     )
@@ -101,6 +104,7 @@ def request(secret: Sealed) -> "ConsumerRecord[bytes, bytes]":
         (CE_TYPE, message.TYPE.encode()),
         (COMMAND_ID, b"command"),
         (EXPIRES_AT, str(NOW_MS + 5_000).encode()),
+        (X_SOURCE, b"gateway"),
         (REPLY_TO, ReplyRoute(0, "command").encode()),
         (CORRELATION_ID, b"\xff"),
     ]

@@ -1,70 +1,38 @@
 """Access tokens: what we signed is read back, and nothing else is."""
 
-import base64
-import hmac
-import json
 import time
-from collections.abc import Callable
-from typing import Any
+from pathlib import Path
 
-import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mutants import Forger
 
-from consumers.auth.tokens import Claims, InvalidToken, Tokens
+from consumers.auth.tokens import Claims, InvalidToken, TokenKey, Tokens, read_keys
+from runtime.security.files import ensure_secrets
+from runtime.security.signing import jwks, key_names, rotate
 
 PRIVATE = b"s" * 32
-TOKENS = Tokens(PRIVATE)
-KEY = Ed25519PrivateKey.from_private_bytes(PRIVATE)
-PUBLIC = KEY.public_key().public_bytes_raw()
+TOKENS = Tokens(lambda: [TokenKey(PRIVATE)])
+KID = TOKENS.key.kid
 NOW_S = int(time.time())
-GOOD = TOKENS.issue(
-    user_id="u" * 32,
-    username_hmac="h" * 32,
-    session_id="s" * 32,
-    role="trader",
-    issued_at_s=NOW_S,
-    expires_at_s=NOW_S + 36_000,
-)
-HEADER: dict[str, Any] = jwt.get_unverified_header(GOOD)
-PAYLOAD: dict[str, Any] = jwt.decode(GOOD, options={"verify_signature": False})
-LEFT, MIDDLE, RIGHT = GOOD.split(".")
+TOKEN_MS = 900_000
 
 
-def b64(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def part(content: dict[str, Any]) -> str:
-    return b64(json.dumps(content).encode())
-
-
-def signed(
-    header: dict[str, Any] | None = None,
-    key: Ed25519PrivateKey = KEY,
-    without: str = "",
-    **claims: Any,  # any claim
-) -> str:
-    """A token as our own key (or another) would sign it, with some things changed."""
-    payload = {name: each for name, each in (PAYLOAD | claims).items() if name != without}
-    text = f"{part(HEADER | (header or {}))}.{part(payload)}"
-    return f"{text}.{b64(key.sign(text.encode()))}"
-
-
-def hs256(secret: bytes) -> str:
-    text = f"{part(HEADER | {'alg': 'HS256'})}.{MIDDLE}"
-    return f"{text}.{b64(hmac.digest(secret, text.encode(), 'sha256'))}"
-
-
-def pem() -> bytes:
-    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415  # only here
-        Encoding,
-        PublicFormat,
+def issued(tokens: Tokens) -> str:
+    return tokens.issue(
+        user_id="u" * 32,
+        username_hmac="h" * 32,
+        session_id="s" * 32,
+        role="trader",
+        issued_at_s=NOW_S,
+        expires_at_s=NOW_S + 36_000,
     )
 
-    return KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+GOOD = issued(TOKENS)
+FORGER = Forger(GOOD, PRIVATE)
+MUTANTS = FORGER.mutants()
 
 
 def flipped(text: str, at: int) -> str:
@@ -72,96 +40,10 @@ def flipped(text: str, at: int) -> str:
     return text[:at] + letter + text[at + 1 :]
 
 
-def unused_bits(signature: str) -> str:
-    """Another text of the same 64 bytes: the last letter carries 4 bits that nobody reads."""
-    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-    return signature[:-1] + alphabet[alphabet.index(signature[-1]) ^ 1]
-
-
-OTHER = Ed25519PrivateKey.from_private_bytes(b"o" * 32)
-ORDER = 2**252 + 27742317777372353535851937790883648493
-
-
-def malleable(signature: str) -> str:
-    raw = base64.urlsafe_b64decode(signature + "==")
-    scalar = int.from_bytes(raw[32:], "little") + ORDER
-    return b64(raw[:32] + scalar.to_bytes(32, "little"))
-
-
-MUTANTS: dict[str, Callable[[], str]] = {
-    "alg none": lambda: f"{part(HEADER | {'alg': 'none'})}.{MIDDLE}.",
-    "alg None with the signature": lambda: f"{part(HEADER | {'alg': 'None'})}.{MIDDLE}.{RIGHT}",
-    "HS256 with the public key": lambda: hs256(PUBLIC),
-    "HS256 with the public key as PEM": lambda: hs256(pem()),
-    "HS256 with nothing": lambda: hs256(b""),
-    "alg RS256": lambda: signed({"alg": "RS256"}),
-    "alg in lower case": lambda: signed({"alg": "eddsa"}),
-    "no alg": lambda: f"{part({'kid': TOKENS.kid, 'typ': 'at+jwt'})}.{MIDDLE}.{RIGHT}",
-    "another key": lambda: signed(key=OTHER),
-    "another kid": lambda: signed({"kid": "0" * 16}),
-    "kid of a path": lambda: signed({"kid": "../../auth-sign.pub"}),
-    "no kid": lambda: signed({"kid": None}),
-    "typ JWT": lambda: signed({"typ": "JWT"}),
-    "no typ": lambda: signed({"typ": None}),
-    "jku": lambda: signed({"jku": "https://evil.example/jwks.json"}),
-    "own jwk": lambda: signed({"jwk": {"kty": "OKP", "crv": "Ed25519", "x": b64(PUBLIC)}}),
-    "x5u": lambda: signed({"x5u": "https://evil.example/cert"}),
-    "crit": lambda: signed({"crit": ["exp"]}),
-    "b64 false": lambda: signed({"b64": False}),
-    "expired": lambda: signed(exp=NOW_S - 1),
-    "expired long ago": lambda: signed(exp=0),
-    "exp as text": lambda: signed(exp="tomorrow"),
-    "exp null": lambda: signed(exp=None),
-    "no exp": lambda: signed(without="exp"),
-    "not yet valid": lambda: signed(nbf=NOW_S + 86_400),
-    "another audience": lambda: signed(aud="another-api"),
-    "audience as part of a word": lambda: signed(aud="cnop"),
-    "no audience": lambda: signed(without="aud"),
-    "another issuer": lambda: signed(iss="evil"),
-    "no issuer": lambda: signed(without="iss"),
-    "no subject": lambda: signed(without="sub"),
-    "subject as number": lambda: signed(sub=1),
-    "no session": lambda: signed(without="sid"),
-    "session as list": lambda: signed(sid=["a"]),
-    "no role": lambda: signed(without="role"),
-    "no jti": lambda: signed(without="jti"),
-    "no iat": lambda: signed(without="iat"),
-    "another subject under the old signature": lambda: (
-        f"{LEFT}.{part(PAYLOAD | {'sub': 'x' * 32})}.{RIGHT}"
-    ),
-    "role operator under the old signature": lambda: (
-        f"{LEFT}.{part(PAYLOAD | {'role': 'operator'})}.{RIGHT}"
-    ),
-    "truncated": lambda: GOOD[:-1],
-    "truncated by half": lambda: GOOD[: len(GOOD) // 2],
-    "no signature": lambda: f"{LEFT}.{MIDDLE}.",
-    "two parts": lambda: f"{LEFT}.{MIDDLE}",
-    "four parts": lambda: f"{GOOD}.{RIGHT}",
-    "parts exchanged": lambda: f"{MIDDLE}.{LEFT}.{RIGHT}",
-    "signature of zeros": lambda: f"{LEFT}.{MIDDLE}.{b64(bytes(64))}",
-    "signature with unused bits": lambda: f"{LEFT}.{MIDDLE}.{unused_bits(RIGHT)}",
-    "signature plus the group order": lambda: f"{LEFT}.{MIDDLE}.{malleable(RIGHT)}",
-    "padding": lambda: f"{GOOD}==",
-    "white space": lambda: f"{GOOD}\n",
-    "leading white space": lambda: f" {GOOD}",
-    "base64 with plus": lambda: GOOD.replace("-", "+").replace("_", "/") + "+",
-    "Bearer in front": lambda: f"Bearer {GOOD}",
-    "nothing": lambda: "",
-    "dots": lambda: "..",
-    "NUL": lambda: "\0.\0.\0",
-    "other script": lambda: "é.ü.ß",
-    "payload a list": lambda: f"{LEFT}.{b64(b'[]')}.{RIGHT}",
-    "payload no JSON": lambda: f"{LEFT}.{b64(b'{')}.{RIGHT}",
-    "header a list": lambda: f"{b64(b'[]')}.{MIDDLE}.{RIGHT}",
-    "header nested deeply": lambda: f"{b64(b'[' * 1_000)}.{MIDDLE}.{RIGHT}",
-    "too long": lambda: signed(role="t" * 4_000),
-}
-
-
 def test_a_token_says_whose_session_it_is() -> None:
-    assert TOKENS.read(GOOD) == Claims(**PAYLOAD)
-    assert {"alg": "EdDSA", "kid": TOKENS.kid, "typ": "at+jwt"} == HEADER
-    assert PAYLOAD["exp"] - PAYLOAD["iat"] == 36_000
+    assert TOKENS.read(GOOD) == Claims(**FORGER.payload)
+    assert FORGER.header == {"alg": "EdDSA", "kid": KID, "typ": "at+jwt"}
+    assert FORGER.payload["exp"] - FORGER.payload["iat"] == 36_000
 
 
 def test_a_token_that_was_good_before_expires(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,12 +54,12 @@ def test_a_token_that_was_good_before_expires(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_helper_that_makes_mutants_can_make_a_good_token() -> None:
-    assert TOKENS.read(signed()) == Claims(**PAYLOAD)
+    assert TOKENS.read(FORGER.signed()) == Claims(**FORGER.payload)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_no_mutant_is_a_token(mutant: str) -> None:
-    token = MUTANTS[mutant]()
+    token = MUTANTS[mutant]
     assert token != GOOD
     with pytest.raises(InvalidToken):
         TOKENS.read(token)
@@ -198,12 +80,76 @@ def test_no_text_is_a_token(text: str) -> None:
 
 
 def test_two_tokens_of_one_session_differ() -> None:
-    again = TOKENS.issue(
-        user_id="u" * 32,
-        username_hmac="h" * 32,
-        session_id="s" * 32,
-        role="trader",
-        issued_at_s=NOW_S,
-        expires_at_s=NOW_S + 36_000,
-    )
-    assert again != GOOD
+    assert issued(TOKENS) != GOOD
+
+
+def rotated(directory: Path, now_ms: int) -> str:
+    """Rotate at that time, to a key that signs at once."""
+    return rotate(directory, now_ms=now_ms, active_ms=now_ms, token_ms=TOKEN_MS)
+
+
+def kid(directory: Path) -> str:
+    return Tokens.of(directory).key.kid
+
+
+def test_a_new_key_is_known_at_once_and_signs_a_little_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = ensure_secrets(tmp_path)
+    tokens, now_ms = Tokens.of(directory), int(time.time() * 1_000)
+    first = tokens.key.kid
+    new = rotate(directory, now_ms=now_ms, active_ms=now_ms + 10_000, token_ms=TOKEN_MS)
+    assert [each["kid"] for each in jwks(directory)["keys"]] == [first, new]
+    tokens.read_keys_again()
+    before = issued(tokens)
+    monkeypatch.setattr(time, "time", lambda: (now_ms + 10_000) / 1_000)
+    after = issued(tokens)
+    assert [Forger(each, PRIVATE).header["kid"] for each in (before, after)] == [first, new]
+    assert tokens.read(before).sub == tokens.read(after).sub
+
+
+def test_a_process_that_has_not_read_a_new_key_reads_it_when_a_token_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = ensure_secrets(tmp_path)
+    behind = Tokens.of(directory)
+    rotated(directory, int(time.time() * 1_000))
+    ahead = issued(Tokens.of(directory))
+    since_s = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: since_s + 60)
+    assert behind.read(ahead).role == "trader"
+
+
+def test_a_key_goes_when_its_last_token_has_died(tmp_path: Path) -> None:
+    directory = ensure_secrets(tmp_path)
+    first, now_ms = kid(directory), int(time.time() * 1_000)
+    old_ms = now_ms - TOKEN_MS
+    second = rotated(directory, old_ms)
+    third = rotated(directory, now_ms)
+    assert [each.kid for each in read_keys(directory)] == [first, second, third]
+    fourth = rotated(directory, now_ms + 100_000)
+    ensure_secrets(directory)  # a first key is made only where there is none
+    assert [each.kid for each in read_keys(directory)] == [second, third, fourth]
+    assert [each["kid"] for each in jwks(directory)["keys"]] == [second, third, fourth]
+
+
+def test_a_key_that_was_taken_away_ends_its_tokens_though_they_were_good_before(
+    tmp_path: Path,
+) -> None:
+    directory = ensure_secrets(tmp_path)
+    tokens = Tokens.of(directory)
+    token = issued(tokens)
+    assert tokens.read(token)
+    rotated(directory, int(time.time() * 1_000))
+    (first, _) = key_names(directory, ".key")
+    (directory / f"{first.stem}.key").unlink()
+    tokens.read_keys_again()
+    with pytest.raises(InvalidToken):
+        tokens.read(token)
+
+
+def test_public_keys_tell_nothing_of_the_private_ones(tmp_path: Path) -> None:
+    directory = ensure_secrets(tmp_path)
+    (key,) = jwks(directory)["keys"]
+    assert set(key) == {"kty", "crv", "use", "alg", "kid", "x"}
+    assert key["kid"] == kid(directory)

@@ -31,6 +31,7 @@ from schemas.identity import (
     RegistrationStarted,
     ReserveSignIn,
     ReserveUserSignIn,
+    SessionEnd,
     SessionEnded,
     SessionStarted,
     SettleAddressSignIn,
@@ -263,13 +264,17 @@ def test_one_session_too_many_ends_the_oldest_and_answers_with_the_new_one() -> 
     assert not CONTEXT.answers(ended, cause)
 
 
-def test_expired_sessions_make_room_silently() -> None:
+def test_expired_sessions_end_when_their_user_signs_in_again() -> None:
     desk = desk_with_ann()
     for each in range(SESSIONS_MAX):
         desk.attempt(str(each), right=True)
     desk.now_ms += 900_000
     assert isinstance(desk.reserve("last"), SignInReserved)
-    assert len(desk.settle("last", right=True)) == 1
+    started, *ended = desk.settle("last", right=True)
+    assert isinstance(started, SessionStarted)
+    assert [each.reason for each in ended if isinstance(each, SessionEnded)] == (
+        [SessionEnd.EXPIRED] * SESSIONS_MAX
+    )
     assert len(desk.state.people["ann"].sessions) == 1
 
 

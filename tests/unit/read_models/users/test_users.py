@@ -3,7 +3,7 @@
 import pytest
 
 from read_models.users.projection import UsersProjection
-from read_models.users.queries import UserRow, user
+from read_models.users.queries import SessionRow, SessionRows, UserRow, sessions, user
 from runtime.memory_table import MemoryTable
 from runtime.table import Put
 from schemas.codec import Message
@@ -13,6 +13,8 @@ from schemas.identity import (
     ProfileUpdated,
     RegistrationStarted,
     SessionEnded,
+    SessionRefreshed,
+    SessionStarted,
     User,
     UserRegistered,
 )
@@ -63,12 +65,44 @@ def test_the_password_hash_stays_in_the_journal() -> None:
     assert HASH.bytes not in str(change.row)
 
 
-@pytest.mark.parametrize(
-    "event",
-    [
-        RegistrationStarted(user=ANN),
-        SessionEnded(user_id="u", username_hmac="h", session_id="s"),
-    ],
-)
-def test_what_is_no_user_leaves_no_row(event: Message) -> None:
-    assert PROJECTION.project(event, recorded(1)) == ()
+def test_what_is_no_user_leaves_no_row() -> None:
+    assert PROJECTION.project(RegistrationStarted(user=ANN), recorded(1)) == ()
+
+
+def started(session_id: str) -> SessionStarted:
+    return SessionStarted(
+        address_hmac="a",
+        username_hmac="h",
+        attempt_id="t",
+        user_id=ANN.user_id,
+        session_id=session_id,
+        role="trader",
+        expires_at_ms=9_000,
+        refresh_hmac="kept",
+    )
+
+
+async def test_sessions_are_listed_until_they_end_or_expire() -> None:
+    table = MemoryTable(PROJECTION.tables)
+    refreshed = SessionRefreshed(
+        user_id=ANN.user_id,
+        username_hmac="h",
+        session_id="b",
+        role="trader",
+        generation=1,
+        refresh_hmac="kept",
+        expires_at_ms=12_000,
+    )
+    ended = SessionEnded(user_id=ANN.user_id, username_hmac="h", session_id="c")
+    events = (started("a"), started("b"), started("c"), refreshed, ended)
+    for version, event in enumerate(events, 1):
+        changes = PROJECTION.project(event, recorded(version))
+        assert "kept" not in str(changes)
+        await table.transact(changes, checkpoints=())
+    seen = await sessions(table, ANN.user_id, now_ms=8_000)
+    assert seen == SessionRows(
+        (SessionRow("b", 2_000, 2_000, 12_000), SessionRow("a", 2_000, 2_000, 9_000)), 5
+    )
+    later = await sessions(table, ANN.user_id, now_ms=9_000)
+    assert [each.session_id for each in later.rows] == ["b"]
+    assert (await sessions(table, "somebody else", now_ms=0)).version == 0

@@ -70,7 +70,7 @@ class Bench:
             "reply_to": ReplyRoute(3, command_id),
             "fingerprint": "same",
         } | headers
-        sent = command_headers(command, producer="test", command_id=command_id, **options)
+        sent = command_headers(command, producer="operators", command_id=command_id, **options)
         self.broker.append(INBOX, [NewRecord(encode(command), sent)])
 
     def kinds(self, place: Place) -> list[str]:
@@ -132,7 +132,7 @@ def test_a_command_that_cannot_be_decoded_is_discarded_with_a_copy(bench: Bench)
 
 def test_monstrous_headers_are_discarded_and_do_not_reach_the_journal(bench: Bench) -> None:  # W3
     writer = bench.started()
-    monster = [("ce_type", b"x"), ("command-id", b"c" * 100_000), ("user-id", None)]
+    monster = [("ce_type", b"x"), ("command-id", b"c" * 100_000), ("x-user-id", None)]
     for _ in range(50):
         bench.broker.append(INBOX, [NewRecord(b"", monster)])
     for _ in range(60):
@@ -276,7 +276,7 @@ def test_a_journal_record_carries_what_rebuilds_its_cause(bench: Bench) -> None:
     assert headers["writer-epoch"] == b"1"
     assert headers["source-offset"] == b"0"
     assert headers["entity-id"] == b"a" * 32
-    assert (headers["command-id"], headers["user-id"]) == (b"c1", b"u")
+    assert (headers["command-id"], headers["x-user-id"]) == (b"c1", b"u")
     assert (headers["retain-until"], headers["fingerprint"]) == (b"99", b"same")
 
 

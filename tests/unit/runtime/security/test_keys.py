@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from runtime.security.files import (
     PSEUDONYMS,
+    REFRESH,
     SEAL,
     SEAL_PUBLIC,
     SIGN,
@@ -31,7 +32,7 @@ from runtime.table import ConditionFailed, Row
 from schemas.auth import Sealed, TokensSecret
 from schemas.codec import PoisonMessage
 
-FILES = (PSEUDONYMS, SEAL, SEAL_PUBLIC, SIGN, SIGN_PUBLIC)
+FILES = (PSEUDONYMS, REFRESH, SEAL, SEAL_PUBLIC, SIGN, SIGN_PUBLIC)
 ANN = Profile(username="ann_lee", email="ann@example.org", first_name="Ann", last_name="Lee")
 T = TypeVar("T")
 
