@@ -8,7 +8,10 @@ RUN /opt/cnop/bin/pip install --no-cache-dir --disable-pip-version-check \
 FROM python:3.11-slim-bookworm
 RUN groupadd --gid 10001 cnop \
  && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin cnop \
- && install -d -o cnop -g cnop -m 0700 /var/lib/cnop /var/lib/cnop/secrets
+ && install -d -o cnop -g cnop -m 0700 /var/lib/cnop /var/lib/cnop/secrets \
+ && install -d -o cnop -g cnop -m 0750 \
+      $(for each in broker admin operators analysts gateway identity accounts markets auth read-models auditor feed clock; do \
+          echo "/var/lib/cnop/kafka/$each"; done)
 COPY --from=environment /opt/cnop /opt/cnop
 WORKDIR /app
 COPY LICENSE ./

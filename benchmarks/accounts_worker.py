@@ -19,6 +19,7 @@ from runtime.journal.outbound import BATCH_BYTES_MAX
 from runtime.journal.partition import Partition
 from runtime.journal.writer import Writer
 from runtime.kafka_log import KafkaLog
+from runtime.kafka_options import kafka_options
 from runtime.log import NewRecord, Place, Record
 from runtime.settings import Settings
 from schemas.topics import ACCOUNTS_COMMANDS, ACCOUNTS_JOURNAL, REGISTRY
@@ -39,7 +40,7 @@ class Restart(NamedTuple):
 async def preload(settings: Settings, count: int) -> None:
     """Fill the one partition of the accounts inbox with `count` messages."""
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka_bootstrap, enable_idempotence=True, max_batch_size=1 << 19
+        **kafka_options(settings), enable_idempotence=True, max_batch_size=1 << 19
     )
     await producer.start()
     topic = settings.topic(INBOX[0])

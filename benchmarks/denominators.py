@@ -20,6 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from benchmarks.measure import Cost, Stopwatch
+from runtime.kafka_options import kafka_options
 from runtime.log import NewRecord, Place
 from runtime.process import collect_rarely
 from runtime.settings import Settings
@@ -137,7 +138,7 @@ async def transact(
 
 def _producer(settings: Settings) -> AIOKafkaProducer:
     return AIOKafkaProducer(
-        bootstrap_servers=settings.kafka_bootstrap,
+        **kafka_options(settings),
         enable_idempotence=True,
         acks="all",
         max_batch_size=_BATCH_BYTES_MAX,
@@ -147,7 +148,7 @@ def _producer(settings: Settings) -> AIOKafkaProducer:
 
 def _consumer(settings: Settings) -> AIOKafkaConsumer:
     return AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap,
+        **kafka_options(settings),
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="none",

@@ -10,6 +10,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from producers.commands import CommandPublisher
+from runtime.kafka_options import kafka_options
 from runtime.settings import Settings
 from schemas.accounts import DepositFunds, OrderFilled, OrderType, PlaceOrder, Side
 from schemas.codec import Message
@@ -109,9 +110,7 @@ def _order(account_id: str, side: Side) -> PlaceOrder:
 @asynccontextmanager
 async def _connected(settings: Settings) -> AsyncGenerator[Direct]:
     publisher = CommandPublisher(settings, producer="gateway")
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap, group_id=None, auto_offset_reset="none"
-    )
+    consumer = AIOKafkaConsumer(**kafka_options(settings), group_id=None, auto_offset_reset="none")
     await asyncio.gather(publisher.start(), consumer.start())
     partition = TopicPartition(settings.topic(GATEWAY_REPLIES), _REPLIES)
     consumer.assign([partition])

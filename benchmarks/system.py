@@ -56,6 +56,7 @@ def running(settings: Settings) -> Iterator[System]:
         config = StackConfig(
             state_dir=Path(place),
             kafka_bootstrap=settings.kafka_bootstrap,
+            kafka_credentials_dir=_credentials(settings),
             dynamodb_endpoint=settings.dynamodb_endpoint,
             gateway_ports=(port,),
             metrics_base=0,
@@ -72,6 +73,12 @@ def running(settings: Settings) -> Iterator[System]:
             yield System(stack, stack.settings, port)
         finally:
             stack.stop()
+
+
+def _credentials(settings: Settings) -> Path | None:
+    """The directory beside the password with which this process signs in."""
+    own = settings.kafka_password_file
+    return own and own.parent.parent
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from gateway.tasks import Tasks
 from runtime.errors import Unavailable
 from runtime.journal.claims import NO_EPOCH, Claims
 from runtime.kafka_clients import stop_within
+from runtime.kafka_options import kafka_options
 from runtime.projector import Position
 from runtime.settings import Settings
 from schemas.codec import PoisonMessage
@@ -189,7 +190,7 @@ class JournalTail:
 
     async def _follow(self) -> None:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_bootstrap,
+            **kafka_options(self._settings),
             auto_offset_reset="none",
             enable_auto_commit=False,
         )
@@ -299,9 +300,7 @@ class _Ends:
         Raises:
             Unavailable: the broker does not answer.
         """
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_bootstrap, request_timeout_ms=5_000
-        )
+        self._consumer = AIOKafkaConsumer(**kafka_options(self._settings), request_timeout_ms=5_000)
         try:
             await self._consumer.start()
         except KafkaError as error:

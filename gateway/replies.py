@@ -18,8 +18,10 @@ from aiokafka.errors import KafkaError
 from gateway.tasks import Tasks
 from runtime.errors import Unavailable
 from runtime.kafka_clients import stop_within
+from runtime.kafka_options import kafka_options
 from runtime.settings import Settings
 from schemas import accounts, auth, identity, markets
+from schemas.acls import GATEWAY_REPLIES_GROUP
 from schemas.codec import Codec, Message, PoisonMessage
 from schemas.envelope import (
     CE_TYPE,
@@ -33,7 +35,6 @@ from schemas.journal import JOURNAL
 from schemas.topics import GATEWAY_REPLIES
 
 _LOG: Final = logging.getLogger(__name__)
-_GROUP: Final = "gateway-replies"
 _START_S: Final = 30.0
 _POLL_MS: Final = 1_000
 _BACKOFF_S: Final = 0.2
@@ -166,8 +167,8 @@ class Replies:
     async def _member(self, joined: asyncio.Future[None]) -> None:
         """Keep the membership alive; what it is assigned stays paused."""
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_bootstrap,
-            group_id=f"{self._settings.namespace}{_GROUP}",
+            **kafka_options(self._settings),
+            group_id=f"{self._settings.namespace}{GATEWAY_REPLIES_GROUP}",
             partition_assignment_strategy=(StickyPartitionAssignor,),
             auto_offset_reset="latest",
             enable_auto_commit=False,
@@ -211,7 +212,7 @@ class Replies:
     async def _read(self, partition: int, ready: asyncio.Event) -> None:
         place = TopicPartition(self._topic, partition)
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_bootstrap,
+            **kafka_options(self._settings),
             auto_offset_reset="latest",
             enable_auto_commit=False,
         )

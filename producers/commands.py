@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from producers.envelopes import command_headers
 from runtime.errors import Unavailable
 from runtime.kafka_clients import stop_within
+from runtime.kafka_options import kafka_options
 from runtime.settings import Settings
 from schemas.codec import Message, encode
 from schemas.envelope import Headers, ReplyRoute
@@ -198,7 +199,7 @@ class CommandPublisher:
 
     async def _connected(self) -> AIOKafkaProducer:
         kafka = AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka_bootstrap,
+            **kafka_options(self._settings),
             client_id=f"cnop-{self._name}",
             enable_idempotence=True,
             acks="all",

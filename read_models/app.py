@@ -19,13 +19,13 @@ from faststream.kafka.message import FAKE_CONSUMER
 from faststream.kafka.message import KafkaMessage as Received
 
 from runtime.dynamodb import DynamoTable, create_tables, open_dynamodb
-from runtime.lag import read_models_group
+from runtime.kafka_options import kafka_security
 from runtime.projecting import Lanes, RawRecord
 from runtime.projection import Projection
 from runtime.projector import Projector
 from runtime.settings import Settings, settings
 from runtime.table import Table
-from schemas.topics import MARKETS_JOURNAL
+from schemas.topics import MARKETS_JOURNAL, group_of_read_models
 
 READ_MODELS: Final = ("orders", "portfolio", "activity", "commands", "users", "markets")
 _POLL_MS: Final = 15
@@ -48,6 +48,7 @@ def read_models_app(config: Settings, chosen: Sequence[Projection]) -> FastStrea
     logger = logging.getLogger("faststream")
     broker = KafkaBroker(
         config.kafka_bootstrap,
+        security=kafka_security(config),
         apply_types=False,  # a typed parameter costs a hop to a thread and back for each batch
         allow_auto_create_topics=False,
         logger=logger,
@@ -81,7 +82,7 @@ def read_models_app(config: Settings, chosen: Sequence[Projection]) -> FastStrea
 
 def group_of(config: Settings, journal: str) -> str:
     """The consumer group of a journal's read models."""
-    return config.namespace + read_models_group(journal)
+    return config.namespace + group_of_read_models(journal)
 
 
 def _subscribe(
@@ -107,7 +108,7 @@ def _subscribe(
         listener=lanes,
         parser=_unparsed,
         decoder=_raw,
-        title=read_models_group(journal),
+        title=group_of_read_models(journal),
     )
 
     rest_s = _MARKETS_REST_S if journal == MARKETS_JOURNAL else _REST_S

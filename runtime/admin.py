@@ -4,7 +4,7 @@ import asyncio
 import importlib
 import pkgutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -14,6 +14,8 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from runtime import dynamodb
 from runtime.devstack.errors import CannotStart
 from runtime.errors import Unavailable
+from runtime.kafka_access import apply_grants, withdraw_grants
+from runtime.kafka_options import kafka_options
 from runtime.projection import TableSpec
 from runtime.security.vault import VAULT
 from runtime.settings import Settings
@@ -35,6 +37,8 @@ def partitions_of(topic: Topic, settings: Settings) -> int:
 async def create_topics(settings: Settings, topics: Sequence[Topic] = TOPICS) -> tuple[str, ...]:
     """Create the registry's topics that are missing, and wait until all can be written.
 
+    Who has signed in grants each principal what it may do there too, no more and no less.
+
     Returns the names of those it made.
 
     Raises:
@@ -42,10 +46,12 @@ async def create_topics(settings: Settings, topics: Sequence[Topic] = TOPICS) ->
         CannotStart: one exists with another number of partitions.
     """
     wanted = {settings.topic(each.name): partitions_of(each, settings) for each in topics}
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    admin = AIOKafkaAdminClient(**kafka_options(settings))
     try:
         await admin.start()
         made = await _create(admin, settings, topics)
+        if settings.kafka_username:
+            await apply_grants(admin, settings, topics)
         await _wait_for_leaders(admin, wanted)
         await _wait_for_offsets(settings, wanted)
     except KafkaError as error:
@@ -55,12 +61,14 @@ async def create_topics(settings: Settings, topics: Sequence[Topic] = TOPICS) ->
     return made
 
 
-async def delete_topics(settings: Settings, topics: Iterable[Topic] = TOPICS) -> None:
-    """Delete the registry's topics of this namespace."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+async def delete_topics(settings: Settings, topics: Sequence[Topic] = TOPICS) -> None:
+    """Delete the registry's topics of this namespace, and what was granted there."""
+    admin = AIOKafkaAdminClient(**kafka_options(settings))
     try:
         await admin.start()
         await admin.delete_topics([settings.topic(each.name) for each in topics])
+        if settings.kafka_username:
+            await withdraw_grants(admin, settings, topics)
     finally:
         await admin.close()
 
@@ -137,7 +145,7 @@ def _leaderless(described: Sequence[dict[str, Any]], wanted: dict[str, int]) -> 
 
 async def _wait_for_offsets(settings: Settings, wanted: dict[str, int]) -> None:
     """Ask each leader for an end offset: metadata may name it before it knows that it leads."""
-    consumer = AIOKafkaConsumer(*wanted, bootstrap_servers=settings.kafka_bootstrap)
+    consumer = AIOKafkaConsumer(*wanted, **kafka_options(settings))
     try:
         await consumer.start()
         places = [TopicPartition(name, part) for name in wanted for part in range(wanted[name])]

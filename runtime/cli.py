@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from runtime import commands
 from runtime.devstack.errors import CannotStart
+from runtime.devstack.signing_in import sign_in_here
 from runtime.errors import Unavailable
 
 _ENVIRONMENT: Final = "CNOP_"
@@ -24,6 +25,7 @@ _SENTENCES: Final = {
 def main() -> None:
     """Run the command of this process's arguments."""
     try:
+        sign_in_here(sys.argv[1:])
         _application(sys.argv[1:])()
     except (CannotStart, Unavailable) as problem:
         _end(str(problem))

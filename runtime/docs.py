@@ -1,12 +1,15 @@
-"""Writes what the topic registry says into docs/architecture.md: `python -m runtime.docs`."""
+"""Writes what the topic registry says into the docs: `python -m runtime.docs`."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+from schemas.acls import PRINCIPALS, grants
 from schemas.topics import TOPICS, Topic
 
-PAGE: Final = Path(__file__).parents[1] / "docs" / "architecture.md"
+_DOCS: Final = Path(__file__).parents[1] / "docs"
+PAGE: Final = _DOCS / "architecture.md"
+ACLS_PAGE: Final = _DOCS / "kafka-security.md"
 _BEGIN: Final = "<!-- from the topic registry: python -m runtime.docs -->"
 _END: Final = "<!-- end of what the registry says -->"
 _DAY_MS: Final = 24 * 60 * 60 * 1000
@@ -20,8 +23,13 @@ def section(topics: Sequence[Topic] = TOPICS) -> str:
     return "\n".join((_BEGIN, "", *_diagram(main), "", *_table(topics), "", _END))
 
 
-def with_section(page: str) -> str:
-    """The page with its marked section replaced.
+def acls_section() -> str:
+    """The table of what each principal may do on Kafka, as Markdown."""
+    return "\n".join((_BEGIN, "", *_acls(), "", _END))
+
+
+def with_section(page: str, told: str | None = None) -> str:
+    """The page with its marked section replaced by what is told there, the topics' by default.
 
     Raises:
         ValueError: the page has no marks.
@@ -30,12 +38,13 @@ def with_section(page: str) -> str:
     _, end, after = rest.partition(_END)
     if not begin or not end:
         raise ValueError("the page lacks the marks of the registry's section")
-    return before + section() + after
+    return before + (section() if told is None else told) + after
 
 
 def main() -> None:
-    """Write the page."""
+    """Write the pages."""
     PAGE.write_text(with_section(PAGE.read_text()))
+    ACLS_PAGE.write_text(with_section(ACLS_PAGE.read_text(), acls_section()))
 
 
 def _diagram(topics: Iterable[Topic]) -> Iterable[str]:
@@ -67,6 +76,27 @@ def _table(topics: Iterable[Topic]) -> Iterable[str]:
             ", ".join(each.readers),
         )
         yield f"| {' | '.join(cells)} |"
+
+
+def _acls() -> Iterable[str]:
+    yield "| principal | may write | may read | uses the groups | sees the groups |"
+    yield "|---|---|---|---|---|"
+    everything = grants()
+    for principal in PRINCIPALS:
+        own = [each for each in everything if each.principal == principal]
+        cells = [
+            ", ".join(
+                f"`{name}`"
+                for name in sorted(each.name for each in own if (each.kind, each.operation) == what)
+            )
+            for what in (
+                ("topic", "write"),
+                ("topic", "read"),
+                ("group", "read"),
+                ("group", "describe"),
+            )
+        ]
+        yield f"| {principal} | {' | '.join(each or '-' for each in cells)} |"
 
 
 def _kept(retention_ms: int) -> str:

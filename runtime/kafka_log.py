@@ -40,8 +40,8 @@ class KafkaLog:
         self._tail: _Tail | None = None
 
     @classmethod
-    async def open(cls, settings: Settings) -> Self:
-        """Connect.
+    async def open(cls, settings: Settings, *, writes: bool = True) -> Self:
+        """Connect; who only reads needs no right to write anything.
 
         Raises:
             Unavailable: no broker answers.
@@ -50,7 +50,8 @@ class KafkaLog:
         try:
             await _answered(log._asking.start())
             await _answered(log._reading.start())
-            log._producer = await _answered(log._asking.new_producer())
+            if writes:
+                log._producer = await _answered(log._asking.new_producer())
         except BaseException:
             await log.close()
             raise

@@ -18,6 +18,7 @@ from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from runtime.errors import Unavailable
+from runtime.kafka_options import kafka_options
 from runtime.settings import Settings
 
 ANSWER_S_MAX: Final = 5.0
@@ -49,7 +50,7 @@ class KafkaRequests:
 
     def __init__(self, settings: Settings) -> None:
         self._client: Final[Any] = AIOKafkaClient(  # its methods are typed in part only
-            bootstrap_servers=settings.kafka_bootstrap,
+            **kafka_options(settings),
             request_timeout_ms=_ANSWER_MS_MAX,
             retry_backoff_ms=20,
         )

@@ -20,14 +20,11 @@ from aiokafka.errors import KafkaError
 from runtime import metrics
 from runtime.errors import Unavailable
 from runtime.kafka_clients import stopped
+from runtime.kafka_options import kafka_options
 from runtime.settings import Settings
-from schemas.topics import AUTH_REQUESTS, CONTEXTS, TOPICS, Topic, inbox_of
+from schemas.acls import FALL_BEHIND
 
 _FETCH_MS: Final = 1_000
-_READ_MODELS: Final = frozenset(
-    {"users", "orders", "portfolio", "activity", "commands", "markets-read-model"}
-)
-"""Readers of the registry that are read models."""
 
 
 class Lag(NamedTuple):
@@ -50,23 +47,6 @@ class Span(NamedTuple):
 
     start: int
     end: int
-
-
-def expected_groups(topics: Iterable[Topic] = TOPICS) -> frozenset[tuple[str, str]]:
-    """Every (group, topic) without namespace that must be consumed, from the registry."""
-    pairs: set[tuple[str, str]] = {(context, inbox_of(context)) for context in CONTEXTS}
-    pairs.add(("auth", AUTH_REQUESTS))
-    for topic in topics:
-        if topic.name.endswith(".journal"):
-            if not _READ_MODELS.isdisjoint(topic.readers):
-                pairs.add((read_models_group(topic.name), topic.name))
-            pairs |= {("auditor", topic.name) for reader in topic.readers if reader == "auditor"}
-    return frozenset(pairs)
-
-
-def read_models_group(journal: str) -> str:
-    """The consumer group of a journal's read models, without namespace; they share its records."""
-    return f"read-models-{journal.removesuffix('.journal')}"
 
 
 def lag_of(place: tuple[str, TopicPartition], position: int | None, span: Span) -> Lag:
@@ -122,7 +102,7 @@ class Observer:
     ) -> dict[tuple[str, TopicPartition], int | None]:
         expected = {
             (self._settings.topic(group), self._settings.topic(topic))
-            for group, topic in expected_groups()
+            for group, topic in FALL_BEHIND
         }
         positions: dict[tuple[str, TopicPartition], int | None] = {
             (group, TopicPartition(topic, partition)): None
@@ -176,9 +156,9 @@ async def observer(settings: Settings) -> AsyncGenerator[Observer]:
     Raises:
         Unavailable: the broker does not answer.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    admin = AIOKafkaAdminClient(**kafka_options(settings))
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap,
+        **kafka_options(settings),
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=65_536,  # one record is wanted

@@ -4,7 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runtime.security.proxies import Proxies
@@ -16,6 +16,16 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CNOP_", frozen=True, env_parse_none_str="none")
 
     kafka_bootstrap: str = "127.0.0.1:9092"
+    kafka_username: str = ""
+    """The principal as which this process signs in to Kafka; without one it does not."""
+    kafka_password: SecretStr = SecretStr("")
+    kafka_password_file: Path | None = None
+    """A file with the password instead."""
+    kafka_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = "SCRAM-SHA-512"
+    kafka_tls: bool = False
+    """Whether Kafka is reached over TLS, as services on other machines should."""
+    kafka_ca_file: Path | None = None
+    """The authority of Kafka's certificate; those of this machine when not set."""
     dynamodb_endpoint: str | None = "http://127.0.0.1:8000"
     aws_region: str = "us-east-1"
     namespace: str = Field(default="", pattern=r"^[a-z0-9-]{0,40}$")
@@ -88,6 +98,16 @@ class Settings(BaseSettings):
     def _names_its_model(self) -> Self:
         if self.insights_url is not None and not self.insights_model:
             raise ValueError("CNOP_INSIGHTS_URL needs CNOP_INSIGHTS_MODEL")
+        return self
+
+    @model_validator(mode="after")
+    def _can_sign_in(self) -> Self:
+        has_password = bool(self.kafka_password.get_secret_value() or self.kafka_password_file)
+        if bool(self.kafka_username) != has_password:
+            raise ValueError(
+                "CNOP_KAFKA_USERNAME and CNOP_KAFKA_PASSWORD (or CNOP_KAFKA_PASSWORD_FILE) go "
+                "together"
+            )
         return self
 
     @field_validator("trusted_proxies")

@@ -17,6 +17,7 @@ from runtime.journal.context import Context
 from runtime.journal.life import keep_writing
 from runtime.journal.writer import Writer
 from runtime.kafka_log import KafkaLog
+from runtime.kafka_options import kafka_options, kafka_security
 from runtime.log import Log
 from runtime.membership import leave_at_once
 from runtime.settings import Settings, settings
@@ -44,7 +45,12 @@ def worker_app(context: Context[Any]) -> FastStream:
             raise worker.failure
 
     # A FastStream application wants a broker, though the writers have clients of their own.
-    broker = KafkaBroker(settings().kafka_bootstrap, allow_auto_create_topics=False, logger=_LOG)
+    broker = KafkaBroker(
+        settings().kafka_bootstrap,
+        security=kafka_security(settings()),
+        allow_auto_create_topics=False,
+        logger=_LOG,
+    )
     app = FastStream(broker, lifespan=lifespan)
     return app
 
@@ -136,7 +142,7 @@ class Worker(ConsumerRebalanceListener):
         self._ending: set[asyncio.Future[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._membership: Final = AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka_bootstrap,
+            **kafka_options(settings),
             group_id=f"{settings.namespace}{context.name}",
             group_instance_id=settings.instance,
             enable_auto_commit=False,

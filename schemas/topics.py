@@ -30,6 +30,13 @@ AUTH_REQUESTS: Final = "auth.requests"
 GATEWAY_REPLIES: Final = "gateway.replies"
 SECURITY_AUDIT: Final = "security.audit"
 
+READ_MODELS: Final = frozenset(
+    {"users", "orders", "portfolio", "activity", "commands", "markets-read-model"}
+)
+"""Readers that are read models; one process keeps them all."""
+PEOPLE: Final = frozenset({"operators", "analysts"})
+"""Writers and readers that are people, with the CLI or a tool of theirs."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topic:
@@ -57,6 +64,10 @@ class Topic:
         }
 
 
+_WRITE_NO_LETTERS: Final = PEOPLE | {"gateway"}
+"""People ask again; gateways, which the internet reaches, write commands and requests alone."""
+
+
 def inbox_of(context: str) -> str:
     """The commands topic of a deciding context."""
     return f"{context}.commands"
@@ -75,6 +86,11 @@ def snapshots_of(context: str) -> str:
 def dlq_of(topic: str) -> str:
     """The dead-letter topic of a topic."""
     return f"{topic}.dlq"
+
+
+def group_of_read_models(journal: str) -> str:
+    """The consumer group of a journal's read models, without namespace; they share its records."""
+    return f"read-models-{journal.removesuffix('.journal')}"
 
 
 _COMMANDS_AND_JOURNALS: Final = (
@@ -182,7 +198,7 @@ def _dead_letters(topic: Topic) -> Topic:
         key="as the original",
         partitions=topic.partitions,
         partitions_production=topic.partitions_production,
-        writers=topic.readers,
+        writers=tuple(each for each in topic.readers if each not in _WRITE_NO_LETTERS),
         readers=("operators",),
         max_message_bytes=_LARGE_BYTES,
         retention_ms=30 * _DAY_MS,

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from pathlib import Path
 
 import pytest
+from principals import Broker
 
 from runtime import admin
 from runtime.devstack.background import Stack
@@ -36,14 +37,19 @@ def jars() -> Path:
 
 
 @pytest.fixture(scope="session")
-def kafka_bootstrap(jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A broker: CNOP_KAFKA_BOOTSTRAP's, a container's, or a local process's."""
+def broker(jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker: CNOP_KAFKA_BOOTSTRAP's, a container's, or a local process's.
+
+    One of ours lets every process do only what `schemas.acls` says; another one does if
+    CNOP_KAFKA_CREDENTIALS_DIR has its passwords.
+    """
     if existing := os.environ.get("CNOP_KAFKA_BOOTSTRAP"):
-        yield existing
+        yield Broker(existing, StackConfig().kafka_credentials_dir)
         return
     place = tmp_path_factory.mktemp("kafka")
-    server = for_tests(jars).kafka(place, log=place / "kafka.log").start()
-    yield server.bootstrap
+    credentials = place / "credentials"
+    server = for_tests(jars).kafka(place, log=place / "kafka.log", credentials=credentials).start()
+    yield Broker(server.bootstrap, credentials)
     server.stop()
 
 
@@ -70,19 +76,17 @@ def namespace() -> str:
 
 
 @pytest.fixture
-async def make_topics(kafka_bootstrap: str, namespace: str) -> AsyncIterator[MakeTopics]:
+async def make_topics(broker: Broker, namespace: str) -> AsyncIterator[MakeTopics]:
     """Create topics in the test's namespace by one admin call; they go when the test ends.
 
     `settings = await make_topics()` makes the whole registry, `make_topics("accounts.commands",
-    "accounts.journal", partitions=1)` only those; the settings point at them.
+    "accounts.journal", partitions=1)` only those; the settings point at them, as administrator.
     """
     made: list[tuple[Settings, Sequence[Topic]]] = []
 
     async def make(*names: str, **overrides: object) -> Settings:
         chosen = [each for each in TOPICS if not names or each.name in names]
-        settings = Settings.model_validate(
-            {"kafka_bootstrap": kafka_bootstrap, "namespace": namespace} | overrides
-        )
+        settings = broker.settings(namespace=namespace, **overrides)
         await admin.create_topics(settings, chosen)
         made.append((settings, chosen))
         return settings
@@ -95,7 +99,7 @@ async def make_topics(kafka_bootstrap: str, namespace: str) -> AsyncIterator[Mak
 
 @pytest.fixture(scope="session")
 def start_stack(
-    kafka_bootstrap: str,
+    broker: Broker,
     dynamodb_endpoint: str,
     jars: Path,
     tmp_path_factory: pytest.TempPathFactory,
@@ -109,7 +113,8 @@ def start_stack(
     def start(**overrides: object) -> Stack:
         config = StackConfig(
             state_dir=tmp_path_factory.mktemp("stack"),
-            kafka_bootstrap=kafka_bootstrap,
+            kafka_bootstrap=broker.bootstrap,
+            kafka_credentials_dir=broker.credentials,
             dynamodb_endpoint=dynamodb_endpoint,
             gateway_ports=(free_port(), free_port()),
             metrics_base=0,

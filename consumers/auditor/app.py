@@ -24,11 +24,12 @@ from prometheus_client import Counter as PrometheusCounter
 from consumers.auditor.reader import JOURNALS, Reader, age_s
 from runtime import lag, metrics
 from runtime.errors import Unavailable
+from runtime.kafka_options import kafka_options, kafka_security
 from runtime.log import Record
 from runtime.settings import Settings
 from runtime.settings import settings as process_settings
+from schemas.acls import AUDITOR_GROUP
 
-GROUP: Final = "auditor"
 PAGE: Final = "/audit"
 _EXPORT_S: Final = 1.0
 _LAG_S: Final = 5.0
@@ -87,6 +88,7 @@ def application(settings: Settings, auditor: Auditor) -> FastStream:
     """The FastStream application that feeds the auditor."""
     broker = KafkaBroker(
         settings.kafka_bootstrap,
+        security=kafka_security(settings),
         apply_types=False,
         consumer_only=True,
         allow_auto_create_topics=False,
@@ -146,8 +148,8 @@ def _lifespan(own: Settings, auditor: Auditor) -> Any:  # noqa: ANN401  # FastSt
 
 async def _export(settings: Settings, auditor: Auditor) -> None:
     async with AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap,
-        group_id=settings.topic(GROUP),
+        **kafka_options(settings),
+        group_id=settings.topic(AUDITOR_GROUP),
         enable_auto_commit=False,
     ) as hints:
         hinted: dict[TopicPartition, int] = {}

@@ -28,6 +28,7 @@ from consumers.auth.tail import Tail
 from consumers.auth.tokens import Tokens
 from runtime.dynamodb import DynamoTable, open_dynamodb
 from runtime.errors import Unavailable
+from runtime.kafka_options import kafka_security
 from runtime.membership import leave_at_once
 from runtime.security.audit import Audit, AuditLog
 from runtime.security.files import ensure_secrets
@@ -117,6 +118,7 @@ def auth_app(settings: Settings) -> FastStream:
     """The FastStream application with these settings."""
     broker = KafkaBroker(
         settings.kafka_bootstrap,
+        security=kafka_security(settings),
         allow_auto_create_topics=False,
         apply_types=False,
         client_id="cnop-auth-requests",

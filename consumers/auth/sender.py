@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 
 from runtime.errors import Unavailable
 from runtime.kafka_clients import stop_within
+from runtime.kafka_options import kafka_options
 from runtime.settings import Settings
 from schemas.envelope import Headers
 
@@ -116,7 +117,7 @@ class Sender:
 
     async def _connect(self) -> AIOKafkaProducer:
         kafka = AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka_bootstrap,
+            **kafka_options(self._settings),
             client_id="cnop-auth",
             enable_idempotence=True,
             acks="all",

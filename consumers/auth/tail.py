@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 
 from runtime.errors import Unavailable
 from runtime.kafka_clients import stop_within
+from runtime.kafka_options import kafka_options
 from runtime.settings import Settings
 from schemas.codec import Codec, Message, PoisonMessage
 from schemas.envelope import (
@@ -251,7 +252,7 @@ class Tail:
 
     async def _follow(self) -> None:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_bootstrap,
+            **kafka_options(self._settings),
             client_id="cnop-auth-tail",
             enable_auto_commit=False,
             auto_offset_reset="none",

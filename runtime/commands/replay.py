@@ -47,7 +47,7 @@ def command(
 
 
 async def _write(journal: str, selection: Selection) -> None:
-    log = await KafkaLog.open(settings())
+    log = await KafkaLog.open(settings(), writes=False)
     try:
         until = await ends(log, journal, selection)
         with _progress() as progress:

@@ -6,13 +6,16 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final, Self, TypeVar
 
 from runtime.devstack.children import Child, last_lines
 from runtime.devstack.config import StackConfig, environment, settings_in
 from runtime.devstack.errors import CannotStart
 from runtime.devstack.state import ProcessStatus, StackStatus, StateFiles
+from runtime.security.kafka_passwords import credentials_of
 from runtime.settings import Settings
+from schemas.acls import ADMIN
 
 Show = Callable[[StackStatus], None]
 
@@ -94,13 +97,18 @@ class Stack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables that let a process reach the same topics and tables."""
+        """Variables that let a process reach the same topics and tables, as administrator."""
+        return self.environment_of(ADMIN)
+
+    def environment_of(self, principal: str) -> dict[str, str]:
+        """Variables that let a process reach the same topics and tables as this principal."""
         status = self.status
         config = StackConfig(state_dir=self._files.directory)
         where = environment(
             config, bootstrap=status.kafka_bootstrap, endpoint=status.dynamodb_endpoint
         )
-        return where | self._variables
+        directory = Path(status.kafka_credentials) if status.kafka_credentials else None
+        return where | self._variables | credentials_of(directory, principal)
 
     def pid(self, name: str) -> int:
         """The pid of a running process.

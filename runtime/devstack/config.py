@@ -19,6 +19,9 @@ class StackConfig(BaseSettings):
 
     state_dir: Path = Path(".cnop")
     kafka_bootstrap: str | None = None
+    kafka_credentials_dir: Path | None = None
+    """Where the passwords of a named broker's principals lie, `<principal>/password` each; without
+    it every process signs in as `CNOP_KAFKA_USERNAME` says, or not at all."""
     dynamodb_endpoint: str | None = None
     kafka_port: int = Field(default=9092, ge=1, le=65_535)
     dynamodb_port: int = Field(default=8000, ge=1, le=65_535)

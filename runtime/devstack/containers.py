@@ -10,19 +10,32 @@ import docker
 from docker.errors import DockerException
 from testcontainers.core.container import DockerContainer
 
+from runtime.devstack.broker_security import (
+    CLIENTS,
+    CONTROLLER,
+    INTERNAL,
+    as_environment,
+    broker_security,
+)
 from runtime.devstack.errors import CannotStart
 from runtime.devstack.ports import LOOPBACK, free_port
 from runtime.devstack.servers import (
     BROKER_HEARTBEAT_MS,
     BROKER_SESSION_MS,
+    admit,
+    as_broker,
     dynamodb_answers,
     kafka_answers,
     wait_until,
 )
+from runtime.security.kafka_passwords import BROKER, ensure_passwords
+from runtime.settings import Settings
 
 _KAFKA_IMAGE: Final = "apache/kafka:4.1.1"
 _DYNAMODB_IMAGE: Final = "amazon/dynamodb-local:3.1.0"
 _KAFKA_PORT: Final = 9092
+_INTERNAL_PORT: Final = 9094
+_CREDENTIALS: Final = "/credentials"
 _DYNAMODB_PORT: Final = 8000
 _DATA: Final = "/data"
 _SOCKET: Final = Path("/var/run/docker.sock")
@@ -44,16 +57,26 @@ def docker_answers() -> bool:
         client.close()
 
 
-def kafka_environment(port: int) -> dict[str, str]:
-    """The broker's settings as the Apache image reads them; `port` is where clients connect."""
-    return {
+def kafka_environment(port: int, internal_port: int | None = None) -> dict[str, str]:
+    """The broker's settings as the Apache image reads them; `port` is where clients connect.
+
+    With an `internal_port`, where its keeper connects, everybody has to sign in.
+    """
+    listeners, advertised = f"PLAINTEXT://:{_KAFKA_PORT}", f"PLAINTEXT://{LOOPBACK}:{port}"
+    security = {"KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"}
+    if internal_port is not None:
+        listeners = f"{CLIENTS}://:{_KAFKA_PORT},{INTERNAL}://:{_INTERNAL_PORT}"
+        at = (f"{CLIENTS}://{LOOPBACK}:{port}", f"{INTERNAL}://{LOOPBACK}:{internal_port}")
+        advertised = ",".join(at)
+        properties = broker_security(_CREDENTIALS).items()
+        security = {as_environment(name): value for name, value in properties}
+    return security | {
         "KAFKA_PROCESS_ROLES": "broker,controller",
         "KAFKA_NODE_ID": "1",
         "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
-        "KAFKA_LISTENERS": f"PLAINTEXT://:{_KAFKA_PORT},CONTROLLER://:9093",
-        "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://{LOOPBACK}:{port}",
-        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
+        "KAFKA_LISTENERS": f"{listeners},{CONTROLLER}://:9093",
+        "KAFKA_ADVERTISED_LISTENERS": advertised,
+        "KAFKA_CONTROLLER_LISTENER_NAMES": CONTROLLER,
         "KAFKA_LOG_DIRS": _DATA,
         "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
         "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
@@ -132,25 +155,54 @@ class ContainerServer(ABC):
 
 
 class KafkaContainer(ContainerServer):
-    """A broker that keeps its log in `directory` of this machine."""
+    """A broker that keeps its log in `directory` of this machine.
+
+    With a directory of `credentials` everybody has to sign in with the passwords that are there.
+    """
 
     name = "kafka"
 
-    def __init__(self, directory: Path, *, port: int | None = None) -> None:
+    def __init__(
+        self, directory: Path, *, port: int | None = None, credentials: Path | None = None
+    ) -> None:
         port = port or free_port()
-        container = _container(_KAFKA_IMAGE, directory, {_KAFKA_PORT: port})
-        for name, value in kafka_environment(port).items():
+        internal = free_port() if credentials else None
+        ports = {_KAFKA_PORT: port} | ({_INTERNAL_PORT: internal} if internal else {})
+        container = _container(_KAFKA_IMAGE, directory, ports)
+        if credentials:
+            own = ensure_passwords(credentials).absolute() / BROKER
+            container.with_volume_mapping(str(own), _CREDENTIALS, "ro")
+        for name, value in kafka_environment(port, internal).items():
             container.with_env(name, value)
         super().__init__(container, port)
+        self._credentials: Final = credentials
+        self._internal_port: Final = internal
 
     @property
     def bootstrap(self) -> str:
         """Where clients connect."""
         return f"{LOOPBACK}:{self.port}"
 
+    async def wait_ready(self) -> None:
+        """Wait until it serves, and everybody can sign in whose password is there.
+
+        Raises:
+            CannotStart: it took too long.
+        """
+        await super().wait_ready()
+        if self._credentials:
+            await admit(self._own_settings, self._credentials)
+
     async def answers(self) -> bool:
         """Whether it makes topics and finds group coordinators now."""
-        return await kafka_answers(self.bootstrap)
+        return await kafka_answers(self._own_settings)
+
+    @property
+    def _own_settings(self) -> Settings:
+        """How the broker's keeper reaches it."""
+        if self._credentials is None:
+            return Settings(kafka_bootstrap=self.bootstrap)
+        return as_broker(f"{LOOPBACK}:{self._internal_port}", self._credentials)
 
 
 class DynamoContainer(ContainerServer):

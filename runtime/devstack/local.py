@@ -61,13 +61,23 @@ class LocalServers:
         self._short_lived = short_lived
 
     def kafka(
-        self, directory: Path, *, log: Path, port: int | None = None
+        self,
+        directory: Path,
+        *,
+        log: Path,
+        port: int | None = None,
+        credentials: Path | None = None,
     ) -> KafkaServer | KafkaContainer:
-        """A broker that keeps its log in `directory`."""
+        """A broker that keeps its log in `directory`; with `credentials` all have to sign in."""
         if self._containers:
-            return KafkaContainer(directory, port=port)
+            return KafkaContainer(directory, port=port, credentials=credentials)
         return KafkaServer(
-            directory, jars=self._jars, log=log, port=port, short_lived=self._short_lived
+            directory,
+            jars=self._jars,
+            log=log,
+            port=port,
+            short_lived=self._short_lived,
+            credentials=credentials,
         )
 
     def dynamodb(

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from schemas.acls import GATEWAY as GATEWAY_PRINCIPAL
+
 METRICS_BASE: Final = 9464
 """The gateway's metrics port; each other process has one of its own above it."""
 METRICS_PORTS: Final = 32
@@ -47,9 +49,13 @@ GATEWAY: Final = "gateway.app:app"
 
 
 class Planned(NamedTuple):
-    """A process to be run: its name in this stack, its command, ports (0 means none)."""
+    """A process to be run: its name in this stack, its command, ports (0 means none).
+
+    `principal` is who it is to Kafka.
+    """
 
     name: str
+    principal: str
     command: Sequence[str]
     port: int = 0
     metrics_port: int = 0
@@ -65,6 +71,7 @@ def plan(gateway_ports: Sequence[int], *, metrics_base: int = METRICS_BASE) -> t
     others = [
         Planned(
             each.name,
+            each.name,
             _cnop(*each.command),
             metrics_port=metrics_base and metrics_base + offset + n,
             niceness=each.niceness,
@@ -74,6 +81,7 @@ def plan(gateway_ports: Sequence[int], *, metrics_base: int = METRICS_BASE) -> t
     gateways = [
         Planned(
             f"gateway-{n + 1}",
+            GATEWAY_PRINCIPAL,
             _cnop("gateway", "--port", str(port)),
             port=port,
             metrics_port=metrics_base and metrics_base + n,

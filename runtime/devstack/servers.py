@@ -13,11 +13,22 @@ from typing import Final, Self
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from runtime.devstack.broker_security import CLIENTS, CONTROLLER, INTERNAL, broker_security
 from runtime.devstack.children import Child, last_lines
 from runtime.devstack.errors import CannotStart
 from runtime.devstack.jars import ensure_jars, java
 from runtime.devstack.ports import LOOPBACK, free_port, require_free
 from runtime.devstack.processes import FOLLOWER_NICENESS
+from runtime.kafka_access import set_passwords
+from runtime.kafka_options import kafka_options
+from runtime.security.kafka_passwords import (
+    BROKER,
+    SIGNED_IN,
+    ensure_passwords,
+    password_file,
+    read_password,
+)
+from runtime.settings import Settings
 
 _READY_S_MAX: Final = 90.0
 _SHORT_LIVED: Final = ("-XX:TieredStopAtLevel=1",)
@@ -32,8 +43,6 @@ _KAFKA_PROPERTIES: Final = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{host}:{controller_port}
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=PLAINTEXT://{host}:{advertised_port}
 controller.listener.names=CONTROLLER
 log.dirs={directory}/data
 auto.create.topics.enable=false
@@ -145,7 +154,8 @@ class JvmServer(ABC):
 class KafkaServer(JvmServer):
     """A broker that keeps its log in `directory`.
 
-    It tells clients to connect to `advertised_port` when that is not its own: a proxy's.
+    It tells clients to connect to `advertised_port` when that is not its own: a proxy's. With a
+    directory of `credentials` everybody has to sign in with the passwords that are there.
     """
 
     name = "kafka"
@@ -159,19 +169,39 @@ class KafkaServer(JvmServer):
         port: int | None = None,
         advertised_port: int | None = None,
         short_lived: bool = False,
+        credentials: Path | None = None,
     ) -> None:
         super().__init__(jars=jars, log=log, port=port, short_lived=short_lived)
         self.directory: Final = directory.absolute()
         self.advertised_port: Final = advertised_port or self.port
+        self.credentials: Final = credentials.absolute() if credentials else None
+        self._internal_port = 0
 
     @property
     def bootstrap(self) -> str:
         """Where clients connect."""
         return f"{LOOPBACK}:{self.port}"
 
+    async def wait_ready(self) -> None:
+        """Wait until it serves, and everybody can sign in whose password is there.
+
+        Raises:
+            CannotStart: it ended, or took too long.
+        """
+        await super().wait_ready()
+        if self.credentials:
+            await admit(self._own_settings, self.credentials)
+
     async def answers(self) -> bool:
         """Whether it makes topics and finds group coordinators now."""
-        return await kafka_answers(self.bootstrap)
+        return await kafka_answers(self._own_settings)
+
+    @property
+    def _own_settings(self) -> Settings:
+        """How the broker's keeper reaches it."""
+        if self.credentials is None:
+            return Settings(kafka_bootstrap=self.bootstrap)
+        return as_broker(f"{LOOPBACK}:{self._internal_port}", self.credentials)
 
     @property
     def _existing_by(self) -> str:
@@ -180,21 +210,36 @@ class KafkaServer(JvmServer):
     def _command(self) -> list[str]:
         self.directory.mkdir(parents=True, exist_ok=True)
         properties = self.directory / "server.properties"
+        if self.credentials:
+            ensure_passwords(self.credentials)
         properties.write_text(self._properties())
         if not (self.directory / "data" / "meta.properties").exists():
             self._format(properties)
         return self._kafka("kafka.Kafka", str(properties))
 
     def _properties(self) -> str:
-        return _KAFKA_PROPERTIES.format(
+        controller_port, self._internal_port = free_port(), free_port()
+        own = _KAFKA_PROPERTIES.format(
             host=LOOPBACK,
-            port=self.port,
-            advertised_port=self.advertised_port,
-            controller_port=free_port(),
+            controller_port=controller_port,
             directory=self.directory,
             session_ms=BROKER_SESSION_MS,
             heartbeat_ms=BROKER_HEARTBEAT_MS,
         )
+        secured = self.credentials is not None
+        listeners = [(CLIENTS if secured else "PLAINTEXT", self.port, self.advertised_port)]
+        if secured:
+            listeners.append((INTERNAL, self._internal_port, self._internal_port))
+        at = [f"{name}://{LOOPBACK}:{port}" for name, port, _ in listeners]
+        more = {
+            "listeners": ",".join((*at, f"{CONTROLLER}://{LOOPBACK}:{controller_port}")),
+            "advertised.listeners": ",".join(
+                f"{name}://{LOOPBACK}:{advertised}" for name, _, advertised in listeners
+            ),
+        }
+        if self.credentials:
+            more |= broker_security(self.credentials / BROKER)
+        return own + "".join(f"{name}={value}\n" for name, value in more.items())
 
     def _format(self, properties: Path) -> None:
         options = ["format", "--ignore-formatted", "-t", _CLUSTER_ID, "-c", str(properties)]
@@ -259,11 +304,35 @@ class DynamoServer(JvmServer):
         return ["-dbPath", str(self.directory)]
 
 
-async def kafka_answers(bootstrap: str) -> bool:
+def as_broker(address: str, credentials: Path) -> Settings:
+    """Settings with which a broker's keeper reaches it where it talks to itself."""
+    return Settings(
+        kafka_bootstrap=address,
+        kafka_username=BROKER,
+        kafka_password_file=password_file(credentials, BROKER),
+        kafka_mechanism="PLAIN",
+    )
+
+
+async def admit(settings: Settings, credentials: Path) -> None:
+    """Let everybody sign in with the password that is in the directory.
+
+    Raises:
+        CannotStart: the broker refuses.
+    """
+    try:
+        await set_passwords(
+            settings, {each: read_password(credentials, each) for each in SIGNED_IN}
+        )
+    except KafkaError as error:
+        raise CannotStart(f"Kafka did not take its users' passwords: {error!r}") from error
+
+
+async def kafka_answers(settings: Settings) -> bool:
     """Whether a broker is there that serves admin requests and finds group coordinators."""
-    if not await asyncio.to_thread(_listens, bootstrap):
+    if not await asyncio.to_thread(_listens, settings.kafka_bootstrap):
         return False
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=5_000)
+    admin = AIOKafkaAdminClient(**kafka_options(settings), request_timeout_ms=5_000)
     try:
         await admin.start()
         await admin.find_coordinator("cnop-ready")

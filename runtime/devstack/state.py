@@ -34,6 +34,8 @@ class StackStatus(msgspec.Struct, frozen=True, kw_only=True):
     step: str = ""
     problem: str | None = None
     kafka_bootstrap: str = ""
+    kafka_credentials: str = ""
+    """The directory of the passwords for it; empty when nobody signs in there."""
     dynamodb_endpoint: str = ""
     urls: tuple[str, ...] = ()
     processes: tuple[ProcessStatus, ...] = ()

@@ -24,7 +24,9 @@ from runtime.devstack.ports import require_free
 from runtime.devstack.processes import Planned
 from runtime.devstack.state import ProcessStatus, StackStatus, State
 from runtime.security.files import ensure_secrets
+from runtime.security.kafka_passwords import credentials_of, kafka_passwords
 from runtime.settings import Settings
+from schemas.acls import ADMIN
 
 Show = Callable[[StackStatus], None]
 
@@ -162,6 +164,7 @@ class Supervisor:
         self._processes: list[Supervised] = []
         self._status = StackStatus(state="starting", urls=config.urls)
         self._environment: dict[str, str] = {}
+        self._credentials: Path | None = config.kafka_credentials_dir
 
     def run(self) -> None:
         """Run the stack until SIGINT or SIGTERM.
@@ -185,7 +188,7 @@ class Supervisor:
         self._say("checking disk and ports")
         self._check()
         self._start_servers()
-        settings = settings_in(self._environment)
+        settings = settings_in(self._environment | credentials_of(self._credentials, ADMIN))
         self._say("creating keys, topics and tables")
         ensure_secrets(settings.secrets)
         asyncio.run(_create(settings))
@@ -211,12 +214,13 @@ class Supervisor:
         config, files = self._config, self._files
         bootstrap, endpoint = config.kafka_bootstrap, config.dynamodb_endpoint
         if bootstrap is None or endpoint is None:
-            jars = settings_in({"CNOP_STATE_DIR": str(files.directory)}).jars
-            make = for_use(jars)
-            self._announce_fetch(jars)
+            settings = settings_in({"CNOP_STATE_DIR": str(files.directory)})
+            make = for_use(settings.jars)
+            self._announce_fetch(settings.jars)
             if endpoint is None:
                 endpoint = self._launch_dynamodb(make)
             if bootstrap is None:
+                self._credentials = kafka_passwords(settings)
                 bootstrap = self._launch_kafka(make)
         self._say("waiting for Kafka and DynamoDB", bootstrap=bootstrap, endpoint=endpoint)
         asyncio.run(_wait_ready(self._servers))
@@ -236,7 +240,12 @@ class Supervisor:
 
     def _launch_kafka(self, make: LocalServers) -> str:
         log = self._files.log("kafka")
-        server = make.kafka(self._files.kafka, log=log, port=self._config.kafka_port)
+        server = make.kafka(
+            self._files.kafka,
+            log=log,
+            port=self._config.kafka_port,
+            credentials=self._credentials,
+        )
         self._servers.append(_SupervisedServer(server))
         return server.bootstrap
 
@@ -263,7 +272,7 @@ class Supervisor:
         return Child(
             planned.command,
             log=self._files.log(planned.name),
-            env=self._environment | own,
+            env=self._environment | credentials_of(self._credentials, planned.principal) | own,
             niceness=planned.niceness,
         )
 
@@ -293,6 +302,7 @@ class Supervisor:
             step=step,
             problem=problem,
             kafka_bootstrap=bootstrap or self._status.kafka_bootstrap,
+            kafka_credentials=str(self._credentials.absolute()) if self._credentials else "",
             dynamodb_endpoint=endpoint or self._status.dynamodb_endpoint,
             urls=self._config.urls,
             processes=tuple(each.status for each in (*self._servers, *self._processes)),

@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 from runtime import metrics
 from runtime.errors import Unavailable
 from runtime.kafka_clients import stop_within
+from runtime.kafka_options import kafka_options
 from runtime.settings import Settings
 from schemas.audit import SecurityEvent
 from schemas.codec import encode
@@ -155,7 +156,7 @@ class AuditLog:
         async with self._connecting:
             if self._kafka is None:
                 kafka = AIOKafkaProducer(
-                    bootstrap_servers=self._settings.kafka_bootstrap,
+                    **kafka_options(self._settings),
                     client_id="cnop-audit",
                     acks="all",
                     request_timeout_ms=round(_ANSWER_S_MAX * 1_000),

@@ -10,13 +10,17 @@ import jsonschema
 import pytest
 import yaml
 
+from runtime.devstack.broker_security import as_environment, broker_security
 from runtime.devstack.processes import PRODUCERS, WORKERS
+from runtime.security.kafka_passwords import BROKER, SIGNED_IN
 from runtime.settings import Settings
+from schemas.acls import ADMIN, PRINCIPALS
 
 REPOSITORY = Path(__file__).parents[2]
 CHART = REPOSITORY / "charts" / "cnop"
 PROCESSES = {each.name: list(each.command) for each in (*WORKERS, *PRODUCERS)}
 ROOT_FOR_A_MOMENT = {"dynamodb-volume"}
+PASSWORD_FILES = re.compile(r"CNOP_KAFKA_PASSWORD_FILE|/etc/cnop/kafka/password|the key `password`")
 PIN = re.compile(r"^(\S+==\S+).*?((?:\n    --hash=\S+(?: \\)?)+)", re.MULTILINE)
 
 
@@ -66,6 +70,33 @@ def test_compose_services_are_pinned_healthy_and_not_root(name: str) -> None:
     assert (user == "0") == (name in ROOT_FOR_A_MOMENT)
     checked = "healthcheck" in service or service["image"] == "cnop:local"
     assert checked or name in ROOT_FOR_A_MOMENT
+
+
+def test_compose_s_broker_is_secured_as_the_local_one() -> None:
+    told = compose()["services"]["kafka"]["environment"]
+    for name, value in broker_security("/credentials").items():
+        assert told[as_environment(name)] == value.replace("$", "$$"), name
+    assert told["KAFKA_LISTENERS"] == "CLIENTS://:9092,INTERNAL://:9094,CONTROLLER://:9093"
+
+
+@pytest.mark.parametrize("name", [*PROCESSES, "gateway", "operators"])
+def test_a_compose_service_signs_in_as_itself_and_sees_no_other_s_password(name: str) -> None:
+    service = compose()["services"][name]
+    place = f"/var/lib/cnop/kafka/{name}"
+    assert service["environment"]["CNOP_KAFKA_USERNAME"] == name
+    assert service["environment"]["CNOP_KAFKA_PASSWORD_FILE"] == f"{place}/password"
+    mounted = [each for each in service["volumes"] if each.startswith("kafka")]
+    assert mounted == [f"kafka-{name}:{place}:ro"]
+
+
+def test_compose_and_image_have_a_place_for_every_password() -> None:
+    everybody = {*SIGNED_IN, BROKER}
+    places = {f"kafka-{each}:/var/lib/cnop/kafka/{each}" for each in everybody}
+    assert set(compose()["x-passwords"]) == places
+    assert {f"kafka-{each}" for each in everybody} <= compose()["volumes"].keys()
+    image = (REPOSITORY / "Dockerfile").read_text()
+    (listed,) = re.findall(r"for each in (.*?);", image)
+    assert set(listed.split()) == everybody
 
 
 def test_compose_publishes_only_people_s_ports_and_only_on_the_loopback() -> None:
@@ -155,6 +186,7 @@ def test_the_values_fit_their_schema() -> None:
     "change",
     [
         {"kafka": {"bootstrap": "kafka:9092", "password": "x"}},
+        {"kafka": values()["kafka"] | {"mechanism": "PLAIN"}},
         {"workers": {"auditor": {"args": ["worker", "auditor"], "replicas": 2, "resources": {}}}},
         {"dynamodb": {"endpoint": "somewhere", "region": "us-east-1"}},
     ],
@@ -172,11 +204,22 @@ def test_the_chart_runs_every_process() -> None:
     assert "range $name, $worker := .Values.workers" in deployments
 
 
+def test_every_pod_of_the_chart_signs_in_as_itself() -> None:
+    assert {*values()["workers"], "gateway"} <= set(PRINCIPALS)
+    pod = (CHART / "templates" / "_pod.tpl").read_text()
+    for part in ("environment", "volumes"):
+        own = f'"cnop.kafka-{part}" (dict "root" .root "principal" .name)'
+        assert own in pod
+        setup = f'"cnop.kafka-{part}" (dict "root" . "principal" "{ADMIN}")'
+        assert setup in (CHART / "templates" / "setup.yaml").read_text()
+    assert "secretName: {{ .root.Values.kafka.credentials }}{{ .principal }}" in pod
+
+
 def test_the_chart_holds_no_secret() -> None:
     words = re.compile(r"(?i)password|passphrase|access_?key|stringData|kind: Secret")
     for path in CHART.rglob("*"):
         if path.is_file():
-            assert not words.search(path.read_text()), path
+            assert not words.search(PASSWORD_FILES.sub("", path.read_text())), path
 
 
 def test_only_the_gateway_and_for_prometheus_the_metrics_are_reachable() -> None:

@@ -4,10 +4,12 @@ from pathlib import Path
 import pytest
 
 from runtime.devstack.processes import PRODUCERS, WORKERS
-from runtime.docs import PAGE, section, with_section
+from runtime.docs import ACLS_PAGE, PAGE, acls_section, section, with_section
 from schemas import topics
 from schemas.topics import (
     CONTEXTS,
+    PEOPLE,
+    READ_MODELS,
     REGISTRY,
     TOPICS,
     dlq_of,
@@ -18,8 +20,6 @@ from schemas.topics import (
 
 REPOSITORY = Path(__file__).parents[2]
 SOURCES = ("runtime", "producers", "consumers", "read_models", "gateway")
-READ_MODELS = {"users", "orders", "portfolio", "activity", "commands", "markets-read-model"}
-PEOPLE = {"operators", "analysts"}
 
 
 def test_names_are_unique() -> None:
@@ -53,7 +53,7 @@ def test_journals_are_kept_for_ever_in_log_order_and_never_compacted(name: str) 
 def test_what_somebody_decodes_has_dead_letters_of_the_same_width(name: str) -> None:
     letters = REGISTRY[dlq_of(name)]
     assert letters.partitions == REGISTRY[name].partitions
-    assert letters.writers == REGISTRY[name].readers
+    assert set(letters.writers) == set(REGISTRY[name].readers) - PEOPLE - {"gateway"}
     assert letters.max_message_bytes >= REGISTRY[name].max_message_bytes
     assert letters.retention_ms >= 30 * 24 * 60 * 60 * 1000
 
@@ -89,3 +89,30 @@ def test_the_architecture_page_says_what_the_registry_says() -> None:
     page = PAGE.read_text()
     assert page == with_section(page), "run `python -m runtime.docs`"
     assert all(f"`{name}`" in section() for name in REGISTRY)
+
+
+def test_the_page_of_kafka_s_security_says_what_is_granted() -> None:
+    page = ACLS_PAGE.read_text()
+    assert page == with_section(page, acls_section()), "run `python -m runtime.docs`"
+
+
+def test_every_client_reaches_kafka_by_the_same_options() -> None:
+    clients = {
+        "AIOKafkaProducer",
+        "AIOKafkaConsumer",
+        "AIOKafkaAdminClient",
+        "AIOKafkaClient",
+        "KafkaBroker",
+    }
+    found: set[str] = set()
+    sources = [REPOSITORY / each for each in (*SOURCES, "benchmarks")]
+    for path in (each for source in sources for each in source.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(func=ast.Name(id=name)) if name in clients:
+                    found.add(name)
+                    given = {ast.unparse(each.value).split("(")[0] for each in node.keywords}
+                    assert given & {"kafka_options", "kafka_security"}, (path, node.lineno)
+                case _:
+                    pass
+    assert found == clients

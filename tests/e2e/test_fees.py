@@ -10,6 +10,7 @@ import pytest
 from traders import Gateways, Trader, until
 
 from runtime.devstack.background import Stack
+from schemas.acls import OPERATORS
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def stack_with_fees(stack: Stack) -> Iterator[Stack]:
 def cnop(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603  # our own command
         [sys.executable, "-m", "runtime.cli", "fees", *arguments],
-        env=os.environ | stack.environment,
+        env=os.environ | stack.environment_of(OPERATORS),
         capture_output=True,
         text=True,
         timeout=60,

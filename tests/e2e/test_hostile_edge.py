@@ -31,6 +31,7 @@ from wire import Cut, Wire
 from runtime.devstack.background import Stack
 from runtime.devstack.children import Child, last_lines
 from runtime.devstack.ports import LOOPBACK, free_port
+from schemas.acls import GATEWAY
 
 RATE, BURST = 50, 100
 ORDERS_RATE, ORDERS_BURST = 5, 20
@@ -114,7 +115,7 @@ def edges(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ed
 
 def _gateway(stack: Stack, log: Path, port: int, own: dict[str, str]) -> Child:
     command = [*_CNOP, "gateway", "--port", str(port)]
-    return Child(command, log=log, env=stack.environment | COUNTED | own)
+    return Child(command, log=log, env=stack.environment_of(GATEWAY) | COUNTED | own)
 
 
 def _wait_ready(child: Child, url: str, trust: ssl.SSLContext) -> None:

@@ -12,10 +12,12 @@ from typing import TypeVar
 import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from principals import as_principal
 
 from consumers.auth.app import auth_app
 from consumers.identity.context import IdentityContext
 from runtime.dynamodb import create_tables, open_dynamodb
+from runtime.kafka_options import kafka_options
 from runtime.security.files import ensure_secrets
 from runtime.security.pseudonyms import Pseudonyms
 from runtime.security.sealed import OpeningKey, SealingKey
@@ -175,7 +177,7 @@ async def gateway(  # noqa: ANN201  # an async generator
 
 @asynccontextmanager
 async def _identity(settings: Settings) -> AsyncIterator[None]:
-    worker = Worker(IdentityContext(), settings, on_failure=lambda: None)
+    worker = Worker(IdentityContext(), as_principal(settings, "identity"), on_failure=lambda: None)
     await worker.start()
     yield
     await worker.stop()
@@ -184,7 +186,7 @@ async def _identity(settings: Settings) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _auth(settings: Settings) -> AsyncIterator[None]:
-    app = auth_app(settings)
+    app = auth_app(as_principal(settings, "auth"))
     started = asyncio.Event()
     app.after_startup(started.set)
     running = asyncio.create_task(app.run())
@@ -198,8 +200,8 @@ async def _auth(settings: Settings) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _gateway(settings: Settings) -> AsyncIterator[Gateway]:
-    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap, enable_idempotence=True)
-    replies = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap)
+    producer = AIOKafkaProducer(**kafka_options(settings), enable_idempotence=True)
+    replies = AIOKafkaConsumer(**kafka_options(settings))
     await producer.start()
     await replies.start()
     replies.assign([TopicPartition(settings.topic(GATEWAY_REPLIES), 0)])
@@ -299,7 +301,7 @@ async def _journal(
     """Gives the sessions that start, one after another."""
     topic = gateway.settings.topic(IDENTITY_JOURNAL)
     consumer = AIOKafkaConsumer(
-        topic, bootstrap_servers=gateway.settings.kafka_bootstrap, auto_offset_reset="earliest"
+        topic, **kafka_options(gateway.settings), auto_offset_reset="earliest"
     )
 
     async def started() -> identity.SessionStarted:
@@ -333,7 +335,7 @@ async def test_poison_goes_to_the_dead_letters_and_the_rest_goes_on(gateway: Gat
     assert await gateway.validate("no.token.atall") is None
     dead = AIOKafkaConsumer(
         gateway.settings.topic(dlq_of(AUTH_REQUESTS)),
-        bootstrap_servers=gateway.settings.kafka_bootstrap,
+        **kafka_options(gateway.settings),
         auto_offset_reset="earliest",
     )
     await dead.start()
@@ -365,7 +367,7 @@ async def test_nothing_personal_is_readable_in_any_topic(gateway: Gateway) -> No
     )
     topics = [gateway.settings.topic(each) for each in TOPICS]
     consumer = AIOKafkaConsumer(
-        *topics, bootstrap_servers=gateway.settings.kafka_bootstrap, auto_offset_reset="earliest"
+        *topics, **kafka_options(gateway.settings), auto_offset_reset="earliest"
     )
     await consumer.start()
     records = 0

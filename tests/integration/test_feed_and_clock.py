@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from producers import clock, feed
 from runtime.admin import create_topics
 from runtime.devstack.servers import KafkaServer
+from runtime.kafka_options import kafka_options
 from runtime.settings import Settings
 from schemas.envelope import header_map
 from schemas.markets import COMMANDS, ListMarket, TickClock, UpdateQuote
@@ -41,7 +42,7 @@ async def running(*mains: Awaitable[None]) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def inbox(settings: Settings) -> AsyncIterator[AsyncIterator[ConsumerRecord]]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap)
+    consumer = AIOKafkaConsumer(**kafka_options(settings))
     await consumer.start()
     topic = settings.topic(MARKETS_COMMANDS)
     consumer.assign([TopicPartition(topic, each) for each in range(PARTITIONS)])
@@ -136,7 +137,7 @@ async def test_quotes_and_ticks_go_on_after_the_broker_was_killed(
 
 async def _end(settings: Settings) -> int:
     """How many records the inbox holds."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap)
+    consumer = AIOKafkaConsumer(**kafka_options(settings))
     await consumer.start()
     topic = settings.topic(MARKETS_COMMANDS)
     ends = await consumer.end_offsets([TopicPartition(topic, each) for each in range(PARTITIONS)])

@@ -14,9 +14,11 @@ import pytest
 
 from producers.commands import CommandPublisher
 from runtime.devstack.ports import free_port
+from runtime.devstack.signing_in import principal_of
 from runtime.kafka_log import KafkaLog
 from runtime.lag import Lag, observer
 from runtime.log import NewRecord
+from runtime.security.kafka_passwords import credentials_of
 from runtime.settings import Settings
 from schemas import accounts
 from schemas.accounts import (
@@ -87,6 +89,9 @@ async def cnop(
         "CNOP_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
         "CNOP_NAMESPACE": settings.namespace,
     }
+    if settings.kafka_password_file:
+        directory = settings.kafka_password_file.parents[1]
+        own |= credentials_of(directory, principal_of(arguments))
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

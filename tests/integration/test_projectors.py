@@ -16,6 +16,7 @@ from read_models.commands.projection import PROJECTION as COMMANDS
 from read_models.orders.projection import PROJECTION as ORDERS
 from read_models.portfolio.projection import PROJECTION as PORTFOLIO
 from runtime.dynamodb import DynamoTable, create_tables, open_dynamodb
+from runtime.kafka_options import kafka_options
 from runtime.memory_table import MemoryTable
 from runtime.projection import Projection
 from runtime.projector import Projector, positions
@@ -61,7 +62,7 @@ async def running(config: Settings, chosen: Sequence[Projection] = ALL) -> Async
 async def append(config: Settings, histories: Sequence[History], start: int = 0) -> None:
     """Write the histories' records to the journal's partitions."""
     async with AIOKafkaProducer(
-        bootstrap_servers=config.kafka_bootstrap, enable_idempotence=True, linger_ms=5
+        **kafka_options(config), enable_idempotence=True, linger_ms=5
     ) as producer:
         for partition, history in enumerate(histories):
             for record in history.appended(start):
@@ -182,9 +183,7 @@ def grow(histories: Sequence[History]) -> None:
 
 
 async def append_new(config: Settings, histories: Sequence[History], starts: Sequence[int]) -> None:
-    async with AIOKafkaProducer(
-        bootstrap_servers=config.kafka_bootstrap, enable_idempotence=True
-    ) as producer:
+    async with AIOKafkaProducer(**kafka_options(config), enable_idempotence=True) as producer:
         for partition, history in enumerate(histories):
             for record in history.appended(starts[partition]):
                 await producer.send_and_wait(
@@ -197,7 +196,7 @@ async def append_new(config: Settings, histories: Sequence[History], starts: Seq
 
 async def hints(config: Settings) -> list[int | None]:
     """The group's committed offsets of the accounts journal."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=config.kafka_bootstrap)
+    admin = AIOKafkaAdminClient(**kafka_options(config))
     await admin.start()
     try:
         committed = await admin.list_consumer_group_offsets(group_of(config, ACCOUNTS_JOURNAL))

@@ -40,10 +40,12 @@ class Home:
             port=port,
             advertised_port=self.wire.port,
             short_lived=True,
+            credentials=directory / "kafka-credentials",
         )
         self._config: Final = StackConfig(
             state_dir=directory,
             kafka_bootstrap=self.wire.address,
+            kafka_credentials_dir=directory / "kafka-credentials",
             dynamodb_endpoint=None,
             dynamodb_port=free_port(),
             gateway_ports=(free_port(), free_port()),
@@ -85,8 +87,8 @@ class Home:
     def another(self, worker: str) -> Child:
         """One more process of this kind, which the supervisor does not know."""
         command = [sys.executable, "-m", "runtime.cli", "worker", worker]
-        log = self._config.files.log(f"{worker}-2")
-        return Child(command, log=log, env=os.environ | self.stack.environment, leashed=True)
+        log, own = self._config.files.log(f"{worker}-2"), self.stack.environment_of(worker)
+        return Child(command, log=log, env=os.environ | own, leashed=True)
 
     def _start_stack(self) -> None:
         variables = {"CNOP_SNAPSHOT_EVERY_RECORDS": _SNAPSHOT_EVERY}

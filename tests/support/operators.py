@@ -10,6 +10,7 @@ from traders import PASSWORD, Gateways, Trader
 from producers.users import change
 from runtime.devstack.background import Stack
 from runtime.security.pseudonyms import Pseudonyms
+from schemas.acls import OPERATORS
 from schemas.identity import ChangeRole, Role
 
 
@@ -31,7 +32,7 @@ async def cnop(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str
     return await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "runtime.cli", *arguments],
-        env=os.environ | stack.environment,
+        env=os.environ | stack.environment_of(OPERATORS),
         capture_output=True,
         text=True,
         timeout=60,

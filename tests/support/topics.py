@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from runtime.admin import partitions_of
+from runtime.kafka_options import kafka_options
 from runtime.settings import Settings
 from schemas.topics import REGISTRY
 
@@ -42,9 +43,7 @@ class Stored(NamedTuple):
 
 async def read_topics(settings: Settings, names: Iterable[str]) -> list[Stored]:
     """All records of these topics from their start to where they end now."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap, auto_offset_reset="none", group_id=None
-    )
+    consumer = AIOKafkaConsumer(**kafka_options(settings), auto_offset_reset="none", group_id=None)
     await consumer.start()
     try:
         async with asyncio.timeout(_READ_S_MAX):
@@ -90,7 +89,7 @@ async def _records(
 @asynccontextmanager
 async def producing(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
     """A producer that tells where each record went."""
-    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap, acks="all")
+    producer = AIOKafkaProducer(**kafka_options(settings), acks="all")
     await producer.start()
     try:
         yield producer

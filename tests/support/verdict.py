@@ -22,6 +22,7 @@ from consumers.markets.context import MarketsContext
 from read_models.app import READ_MODELS, projections
 from runtime.dynamodb import DynamoTable, from_item, open_dynamodb
 from runtime.journal.partition import Partition
+from runtime.kafka_options import kafka_options
 from runtime.log import Place, Record
 from runtime.memory_table import MemoryTable
 from runtime.projection import Projection, TableSpec
@@ -67,9 +68,7 @@ class Journals:
     @asynccontextmanager
     async def opened(cls, settings: Settings) -> "AsyncIterator[Journals]":
         """Read from offset 0, group-less."""
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka_bootstrap, enable_auto_commit=False
-        )
+        consumer = AIOKafkaConsumer(**kafka_options(settings), enable_auto_commit=False)
         await consumer.start()
         try:
             journals = cls(settings, consumer)
@@ -79,7 +78,7 @@ class Journals:
             await consumer.stop()
 
     async def _assign(self) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._settings.kafka_bootstrap)
+        admin = AIOKafkaAdminClient(**kafka_options(self._settings))
         await admin.start()
         try:
             names = [self._settings.topic(each) for each in REGISTRY]

@@ -38,6 +38,41 @@ capabilities: {drop: [ALL]}
 - {name: CNOP_STATE_DIR, value: /tmp/cnop}
 {{- end }}
 
+{{- /* How a process signs in to Kafka as itself: environment, mounts and volumes; take root, principal. */ -}}
+{{- define "cnop.kafka-environment" -}}
+- {name: CNOP_KAFKA_TLS, value: {{ .root.Values.kafka.tls | quote }}}
+{{- if and .root.Values.kafka.tls .root.Values.kafka.authority }}
+- {name: CNOP_KAFKA_CA_FILE, value: /etc/cnop/kafka-authority/ca.crt}
+{{- end }}
+{{- if .root.Values.kafka.credentials }}
+- {name: CNOP_KAFKA_MECHANISM, value: {{ .root.Values.kafka.mechanism }}}
+- {name: CNOP_KAFKA_USERNAME, value: {{ .principal }}}
+- {name: CNOP_KAFKA_PASSWORD_FILE, value: /etc/cnop/kafka/password}
+{{- end }}
+{{- end }}
+
+{{- define "cnop.kafka-mounts" -}}
+- {name: tmp, mountPath: /tmp}
+{{- if .root.Values.kafka.credentials }}
+- {name: kafka, mountPath: /etc/cnop/kafka, readOnly: true}
+{{- end }}
+{{- if and .root.Values.kafka.tls .root.Values.kafka.authority }}
+- {name: kafka-authority, mountPath: /etc/cnop/kafka-authority, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "cnop.kafka-volumes" -}}
+- {name: tmp, emptyDir: {}}
+{{- if .root.Values.kafka.credentials }}
+- name: kafka
+  secret: {secretName: {{ .root.Values.kafka.credentials }}{{ .principal }}, defaultMode: 0440}
+{{- end }}
+{{- if and .root.Values.kafka.tls .root.Values.kafka.authority }}
+- name: kafka-authority
+  configMap: {name: {{ .root.Values.kafka.authority }}}
+{{- end }}
+{{- end }}
+
 {{- /* One Deployment; takes root, name, args, replicas, resources, keys (a Secret or ""), gateway. */ -}}
 {{- define "cnop.deployment" -}}
 apiVersion: apps/v1
@@ -67,6 +102,7 @@ spec:
           args: {{- toYaml .args | nindent 12 }}
           env:
             {{- include "cnop.environment" .root | nindent 12 }}
+            {{- include "cnop.kafka-environment" (dict "root" .root "principal" .name) | nindent 12 }}
             {{- if .keys }}
             - {name: CNOP_SECRETS_DIR, value: /etc/cnop/keys}
             {{- end }}
@@ -100,12 +136,12 @@ spec:
           resources: {{- toYaml .resources | nindent 12 }}
           securityContext: {{- include "cnop.container-security" .root | nindent 12 }}
           volumeMounts:
-            - {name: tmp, mountPath: /tmp}
+            {{- include "cnop.kafka-mounts" (dict "root" .root) | nindent 12 }}
             {{- if .keys }}
             - {name: keys, mountPath: /etc/cnop/keys, readOnly: true}
             {{- end }}
       volumes:
-        - {name: tmp, emptyDir: {}}
+        {{- include "cnop.kafka-volumes" (dict "root" .root "principal" .name) | nindent 8 }}
         {{- if .keys }}
         - name: keys
           secret: {secretName: {{ .keys }}, defaultMode: 0440}

@@ -43,7 +43,7 @@ def supervise(tmp_path: Path) -> Iterator[Callable[[str], Supervised]]:
     def supervised(code: str) -> Supervised:
         ready = tmp_path / "ready"
         command = [sys.executable, "-c", code, str(ready)]
-        made.append(Supervised(Planned("stand-in", command), start, ready))
+        made.append(Supervised(Planned("stand-in", "nobody", command), start, ready))
         return made[-1]
 
     yield supervised
