@@ -27,9 +27,10 @@ from runtime.projection import TableSpec
 from runtime.projector import Position, positions
 from runtime.security.audit import Audit, AuditLog
 from runtime.security.files import PSEUDONYMS, ensure_secrets, read_secret
+from runtime.security.kms import open_wrapping
 from runtime.security.pseudonyms import Pseudonyms
 from runtime.security.sealed import SealingKey
-from runtime.security.vault import Vault
+from runtime.security.vault import Vault, Wrapping
 from runtime.settings import Settings
 from runtime.table import Readable
 from schemas.identity import (
@@ -79,8 +80,12 @@ async def running_services(settings: Settings) -> AsyncGenerator[Services]:
     Raises:
         Unavailable: Kafka does not answer.
     """
-    async with open_dynamodb(settings) as client, running_narrator(settings) as narrator:
-        services = _wired(settings, DynamoTable(client, settings), narrator)
+    async with (
+        open_dynamodb(settings) as client,
+        open_wrapping(settings) as wrapping,
+        running_narrator(settings) as narrator,
+    ):
+        services = _wired(settings, DynamoTable(client, settings), wrapping, narrator)
         try:
             await services.publisher.start()
             await services.replies.start()
@@ -94,7 +99,9 @@ async def running_services(settings: Settings) -> AsyncGenerator[Services]:
             await services.publisher.stop()
 
 
-def _wired(settings: Settings, table: DynamoTable, narrator: Narrator | None) -> Services:
+def _wired(
+    settings: Settings, table: DynamoTable, wrapping: Wrapping | None, narrator: Narrator | None
+) -> Services:
     secrets = ensure_secrets(settings.secrets)
     publisher, replies = CommandPublisher(settings), Replies(settings)
     pseudonyms = Pseudonyms.of(secrets)
@@ -119,7 +126,7 @@ def _wired(settings: Settings, table: DynamoTable, narrator: Narrator | None) ->
         freshness=freshness,
         deciding=deciding,
         auth=auth,
-        people=People(table, Vault(table), freshness),
+        people=People(table, Vault(table, wrapping), freshness),
         pseudonyms=pseudonyms,
         narrator=narrator,
         audit=Audit("gateway", AuditLog(settings)),

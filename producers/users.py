@@ -17,6 +17,7 @@ from schemas.identity import (
     SessionEnded,
     SessionStarted,
     User,
+    UserErased,
     UserLocked,
     UserRegistered,
     UserUnlocked,
@@ -25,7 +26,7 @@ from schemas.identity import ProfileUpdated as Updated
 from schemas.topics import IDENTITY, IDENTITY_JOURNAL
 
 _Change = UserRegistered | Updated | RoleChanged | UserLocked | UserUnlocked
-_SHOWN = tuple(each.TYPE for each in (*_Change.__args__, SessionStarted, SessionEnded))
+_SHOWN = tuple(each.TYPE for each in (*_Change.__args__, UserErased, SessionStarted, SessionEnded))
 
 
 class Standing(NamedTuple):
@@ -80,6 +81,8 @@ def _folded(events: list[Message]) -> Standing | None:
                 sessions[event.session_id] = event.expires_at_ms
             case SessionEnded():
                 sessions.pop(event.session_id, None)
+            case UserErased():
+                user = None
             case _ if isinstance(event, _Change):
                 user = event.user
             case _:

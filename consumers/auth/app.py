@@ -25,6 +25,7 @@ from runtime.errors import Unavailable
 from runtime.membership import leave_at_once
 from runtime.security.audit import Audit, AuditLog
 from runtime.security.files import ensure_secrets
+from runtime.security.kms import open_wrapping
 from runtime.security.pseudonyms import Pseudonyms
 from runtime.security.sealed import OpeningKey
 from runtime.security.vault import VAULT, Vault
@@ -157,7 +158,7 @@ async def _opened(
     """Let requests be answered, once Kafka and DynamoDB are there and the journals are read."""
     secrets_dir = ensure_secrets(settings.secrets)
     rows = DynamoTable(await stack.enter_async_context(open_dynamodb(settings)), settings)
-    vault = Vault(rows)
+    vault = Vault(rows, await stack.enter_async_context(open_wrapping(settings)))
     sender = Sender(settings)
     await sender.start()
     stack.push_async_callback(sender.stop)
@@ -168,7 +169,7 @@ async def _opened(
     tail = Tail(
         settings,
         partitions=sender.partitions,
-        refused_key=_Destroyer(vault, stack).destroy,
+        unwanted_key=_Destroyer(vault, stack).destroy,
         on_failure=on_failure,
     )
     await tail.start()
@@ -212,7 +213,7 @@ async def _answering(rows: DynamoTable) -> None:
 
 
 class _Destroyer:
-    """Destroys keys of refused registrations one after another, until the store takes it."""
+    """Destroys keys of refused registrations and erased users, until the store takes it."""
 
     def __init__(self, vault: Vault, stack: AsyncExitStack) -> None:
         self._vault: Final = vault

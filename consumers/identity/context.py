@@ -27,6 +27,7 @@ from schemas.identity import (
     SignInFailed,
     SignInLocked,
     SignInReserved,
+    UserErased,
     UserLocked,
     UserRegistered,
     UserSignInRefused,
@@ -49,6 +50,7 @@ _ANSWERS: Final = (
     RoleChanged,
     UserLocked,
     UserUnlocked,
+    UserErased,
 )
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from read_models.users.table import USERS
 from runtime.projection import TableSpec
-from runtime.table import Change, Put, Row
+from runtime.table import Change, Delete, Put, Row
 from schemas.codec import Codec, Message
 from schemas.envelope import Recorded
 from schemas.identity import (
@@ -14,6 +14,7 @@ from schemas.identity import (
     ProfileUpdated,
     RoleChanged,
     User,
+    UserErased,
     UserLocked,
     UserRegistered,
     UserUnlocked,
@@ -29,10 +30,12 @@ class UsersProjection:
     name: str = "users"
     journals: Mapping[str, Codec] = {IDENTITY_JOURNAL: EVENTS}
     tables: Sequence[TableSpec] = (USERS,)
-    concerns = frozenset(each.TYPE for each in _Changes.__args__)
+    concerns = frozenset(each.TYPE for each in (*_Changes.__args__, UserErased))
 
     def project(self, event: Message, recorded: Recorded) -> Sequence[Change]:
-        """The user after the event, with its entity's version."""
+        """The user after the event, with its entity's version; one that was erased has no row."""
+        if isinstance(event, UserErased):
+            return (Delete(USERS.name, {"user_id": event.user_id}),)
         if isinstance(event, _Changes):
             return (Put(USERS.name, _row(event.user, recorded.entity_version)),)
         return ()

@@ -68,7 +68,7 @@ def tail(tmp_path: Path, refused: list[str]) -> Tail:
     return Tail(
         Settings(state_dir=tmp_path),
         partitions=some_partitions,
-        refused_key=refused.append,
+        unwanted_key=refused.append,
         on_failure=lambda: refused.append("the process"),
     )
 
