@@ -1,15 +1,16 @@
-"""What clients see of the accounts journals while a run goes on, fenced writers' records too."""
+"""What clients see of the journals while a run goes on, fenced writers' records too."""
 
 from collections import defaultdict
 from typing import Final
 
 from runtime.log import Record
 from runtime.simulation.log import Broker
-from schemas import accounts
+from schemas import accounts, identity
 from simulation.laws import ENDS
 
 _ENDS: Final = frozenset(each.TYPE for each in ENDS)
 _JOURNAL: Final = "accounts.journal"
+_PEOPLE: Final = "identity.journal"
 
 
 class Seen:
@@ -21,6 +22,8 @@ class Seen:
         self._open: Final[dict[str, tuple[str, accounts.Order]]] = {}
         self._has_prices = False
         self._looked_at: Final = [0] * broker.partitions[_JOURNAL]
+        self._users: Final[list[identity.User]] = []
+        self._users_looked_at: Final = [0] * broker.partitions[_PEOPLE]
 
     def orders(self) -> list[tuple[str, accounts.Order]]:
         """Open orders, as they were accepted, each with whose it is."""
@@ -30,6 +33,19 @@ class Seen:
                 self._look_at(record)
             self._looked_at[number] = len(records)
         return list(self._open.values())
+
+    def users(self) -> list[identity.User]:
+        """Everybody who ever registered, as they did."""
+        for number, looked_at in enumerate(self._users_looked_at):
+            records = self._broker.records((_PEOPLE, number))
+            for record in records[looked_at:]:
+                kind = dict(record.headers)["ce_type"].decode()
+                if kind == identity.UserRegistered.TYPE:
+                    event = identity.EVENTS.decode(kind, record.value or b"")
+                    assert isinstance(event, identity.UserRegistered)
+                    self._users.append(event.user)
+            self._users_looked_at[number] = len(records)
+        return self._users
 
     def has_prices(self) -> bool:
         """Whether some partition of accounts can accept orders."""

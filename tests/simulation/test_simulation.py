@@ -32,6 +32,7 @@ def test_no_history_loses_or_doubles_anything() -> None:
         "markets.stops-triggered.v1",
         "identity.user-registered.v1",
         "identity.email-taken.v1",
+        "identity.user-erased.v1",
         "journal.command-duplicate.v1",
         "journal.command-discarded.v1",
         "journal.checkpoint.v1",
