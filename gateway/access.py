@@ -4,6 +4,7 @@ What belongs to another trader is not here but in the handlers, which answer 404
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
@@ -14,6 +15,7 @@ from gateway.edge import request_id_of
 from gateway.problems import Problem
 from gateway.services import services_of
 from runtime import metrics
+from runtime.errors import Unavailable
 from schemas.audit import Happened, SecurityEvent
 from schemas.auth import Verdict
 from schemas.identity import Role
@@ -90,11 +92,15 @@ async def admit(request: Request, allowed: frozenset[Role], call: str) -> None:
 def _tell_refusal(request: Request, caller: Verdict, call: str) -> None:
     services = services_of(request)
     address = address_of(request, trusted(services.settings.trusted_proxies))
+    today = datetime.now(UTC).date()
+    hmac: str | None = None
+    with suppress(Unavailable):  # what happened is told in any case
+        hmac = services.pseudonyms.address(address, today)
     services.audit.tell(
         SecurityEvent(
             happened=Happened.ROLE_REFUSED,
             user=caller.username_hmac,
-            address=services.pseudonyms.address(address, datetime.now(UTC).date()),
+            address=hmac,
             request_id=request_id_of(request),
             call=call,
             detail=caller.role,

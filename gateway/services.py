@@ -1,5 +1,6 @@
 """What every request handler works with, started and stopped once per process."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from runtime.dynamodb import DynamoTable, open_dynamodb
 from runtime.projection import TableSpec
 from runtime.projector import Position, positions
 from runtime.security.audit import Audit, AuditLog
+from runtime.security.day_keys import DayKeys, each_hour
 from runtime.security.files import PSEUDONYMS, ensure_secrets, read_secret
 from runtime.security.kms import open_wrapping
 from runtime.security.pseudonyms import Pseudonyms
@@ -66,6 +68,7 @@ class Services:
     pseudonyms: Pseudonyms
     narrator: Narrator | None
     audit: Audit
+    day_keys: DayKeys
 
 
 def services_of(request: Request) -> Services:
@@ -86,6 +89,7 @@ async def running_services(settings: Settings) -> AsyncGenerator[Services]:
         running_narrator(settings) as narrator,
     ):
         services = _wired(settings, DynamoTable(client, settings), wrapping, narrator)
+        knowing = asyncio.create_task(each_hour(services.day_keys.read))
         try:
             await services.publisher.start()
             await services.replies.start()
@@ -93,6 +97,7 @@ async def running_services(settings: Settings) -> AsyncGenerator[Services]:
             services.audit.start()
             yield services
         finally:
+            knowing.cancel()
             await services.audit.stop()
             await services.tail.stop()
             await services.replies.stop()
@@ -104,6 +109,7 @@ def _wired(
 ) -> Services:
     secrets = ensure_secrets(settings.secrets)
     publisher, replies = CommandPublisher(settings), Replies(settings)
+    vault = Vault(table, wrapping)
     pseudonyms = Pseudonyms.of(secrets)
     deciding = Deciding(
         publisher=publisher,
@@ -126,10 +132,11 @@ def _wired(
         freshness=freshness,
         deciding=deciding,
         auth=auth,
-        people=People(table, Vault(table, wrapping), freshness),
+        people=People(table, vault, freshness),
         pseudonyms=pseudonyms,
         narrator=narrator,
         audit=Audit("gateway", AuditLog(settings)),
+        day_keys=DayKeys(table, vault, pseudonyms),
     )
 
 

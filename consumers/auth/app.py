@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from runtime.dynamodb import DynamoTable, open_dynamodb
 from runtime.errors import Unavailable
 from runtime.membership import leave_at_once
 from runtime.security.audit import Audit, AuditLog
+from runtime.security.day_keys import DayKeys, each_hour
 from runtime.security.files import ensure_secrets
 from runtime.security.kms import open_wrapping
 from runtime.security.pseudonyms import Pseudonyms
@@ -177,6 +178,7 @@ async def _opened(
     passwords = Passwords()
     stack.callback(passwords.close)
     pseudonyms = Pseudonyms.of(secrets_dir)
+    await _knowing(DayKeys(rows, vault, pseudonyms).renew, stack)
     tokens = Tokens.of(secrets_dir)
     requests.auth = Auth(
         opening=OpeningKey.of_auth(secrets_dir),
@@ -210,6 +212,19 @@ async def _answering(rows: DynamoTable) -> None:
             await asyncio.sleep(_BACKOFF_S)
         else:
             return
+
+
+async def _knowing(renew: Callable[[], Awaitable[None]], stack: AsyncExitStack) -> None:
+    """Have the keys of addresses now, and from now on."""
+    while True:
+        try:
+            await renew()
+        except Unavailable as error:
+            _LOG.warning("no keys for addresses yet: %s", error)
+            await asyncio.sleep(_BACKOFF_S)
+        else:
+            break
+    stack.callback(asyncio.create_task(each_hour(renew)).cancel)
 
 
 class _Destroyer:

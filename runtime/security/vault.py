@@ -5,7 +5,7 @@ import binascii
 import secrets
 import time
 from collections import OrderedDict
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from nacl.bindings import (
     crypto_aead_xchacha20poly1305_ietf_decrypt,
@@ -79,10 +79,7 @@ class Vault:
         """Make a new key and return its id."""
         key_id = secrets.token_hex(16)
         key = secrets.token_bytes(crypto_aead_xchacha20poly1305_ietf_KEYBYTES)
-        name, stored = "key", key
-        if self._wrapping is not None:
-            name, stored = "wrapped", await self._wrapping.wrap(key_id, key)
-        row = {"key_id": key_id, name: base64.b64encode(stored).decode()}
+        row = {"key_id": key_id, **await self.closed(key_id, key)}
         await self._rows.put(VAULT.name, row)  # a random id; the client may repeat a put
         self._remember(key_id, key)
         return key_id
@@ -127,24 +124,32 @@ class Vault:
         except (binascii.Error, ValueError, TypeError, CryptoError):
             raise PoisonMessage("a ciphertext does not decrypt") from None
 
+    async def closed(self, key_id: str, key: bytes) -> Row:
+        """The key as a row may hold it: wrapped, where something wraps."""
+        if self._wrapping is None:
+            return {"key": base64.b64encode(key).decode()}
+        wrapped = await self._wrapping.wrap(key_id, key)
+        return {"wrapped": base64.b64encode(wrapped).decode()}
+
+    async def opened(self, key_id: str, stored: Row) -> bytes:
+        """The key that was closed for this id."""
+        if "wrapped" not in stored:
+            return base64.b64decode(stored["key"])
+        if self._wrapping is None:
+            raise Unavailable("the vault's keys are wrapped: set CNOP_VAULT_KMS_KEY")
+        return await self._wrapping.unwrap(key_id, base64.b64decode(stored["wrapped"]))
+
     async def _key(self, key_id: str) -> bytes:
         self._forget()
         cached = self._cache.get(key_id)
         if cached:
             return cached[1]
-        row: Any = await self._rows.get(VAULT.name, {"key_id": key_id})
+        row = await self._rows.get(VAULT.name, {"key_id": key_id})
         if row is None:
             raise Erased(key_id)
-        key = await self._unwrapped(row)
+        key = await self.opened(key_id, row)
         self._remember(key_id, key)
         return key
-
-    async def _unwrapped(self, row: Any) -> bytes:  # noqa: ANN401  # a row of the vault
-        if "wrapped" not in row:
-            return base64.b64decode(row["key"])
-        if self._wrapping is None:
-            raise Unavailable("the vault's keys are wrapped: set CNOP_VAULT_KMS_KEY")
-        return await self._wrapping.unwrap(row["key_id"], base64.b64decode(row["wrapped"]))
 
     def _remember(self, key_id: str, key: bytes) -> None:
         self._cache[key_id] = (time.monotonic(), key)

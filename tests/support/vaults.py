@@ -40,9 +40,9 @@ def as_stored(tables: dict[str, list[Item]]) -> list[Stored]:
 
 
 async def vault_keys(settings: Settings) -> dict[str, str]:
-    """The vault's keys by id, as they lie in its table."""
+    """The vault's keys of people by id, as they lie in its table."""
     items = (await read_tables(settings))[settings.table(VAULT.name)]
-    return {item["key_id"]["S"]: item["key"]["S"] for item in items}
+    return {item["key_id"]["S"]: item["key"]["S"] for item in items if "key" in item}
 
 
 async def identity_journal(settings: Settings) -> dict[int, list[Stored]]:
