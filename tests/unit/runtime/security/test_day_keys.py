@@ -1,6 +1,7 @@
 """Pseudonyms of addresses: a key for each day, made once for all processes, gone after 30 days."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 import pytest
@@ -91,18 +92,22 @@ class Racing(MemoryTable):
     def __init__(self, racers: int) -> None:
         super().__init__([VAULT])
         self._barrier = asyncio.Barrier(racers)
-        self._has_started = False
 
-    async def transact(self, changes: "list[Change]", *, checkpoints: "list[Checkpoint]") -> None:  # type: ignore[override]
-        if not self._has_started:
-            await self._barrier.wait()
-            self._has_started = True
-        await super().transact(changes, checkpoints=checkpoints)
+    async def transact(
+        self, changes: Sequence[Change], *, checkpoints: Sequence[Checkpoint]
+    ) -> None:
+        async with self._barrier:
+            await super().transact(changes, checkpoints=checkpoints)
 
 
+@pytest.mark.timeout(10)
 async def test_of_processes_that_make_keys_at_once_the_first_ones_count() -> None:
     rows = Racing(4)
     processes = [Process(rows) for _ in range(4)]
-    await asyncio.gather(*(each.keys.renew() for each in processes))
-    assert len({each.of(DAY) for each in processes}) == 1
-    assert len({each.of(NEXT) for each in processes}) == 1
+    for _ in range(3):
+        await asyncio.gather(*(each.keys.renew() for each in processes))
+        today = processes[0].today
+        assert len({each.of(today) for each in processes}) == 1
+        assert len({each.of(today + timedelta(days=1)) for each in processes}) == 1
+        for each in processes:
+            each.today += timedelta(days=1)
