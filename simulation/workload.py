@@ -81,7 +81,7 @@ class Workload:
             (4 if self._is_crowded else 20, self._cancel),
             (1 if self._is_crowded else 3, self._cancel_all),
             (4 if self._is_crowded else 12, self._replace),
-            (2, self._erase),
+            (1, self._erase),
             (8, self._register),
             (8, self._sign_in),
             (4, self._profile),
