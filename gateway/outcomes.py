@@ -44,6 +44,8 @@ async def result_of(reply: Reply, people: People) -> Result:  # noqa: PLR0911  #
             return Result({"message": "Profile updated successfully", "user": profile})
         case identity.RoleChanged() | identity.UserLocked() | identity.UserUnlocked():
             return Result({"role": event.user.role, "locked": event.user.locked})
+        case identity.UserErased():
+            return Result({"message": "User erased"})
         case identity.SessionEnded():
             return Result({"message": "Logged out successfully"})
         case _:

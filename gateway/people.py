@@ -6,7 +6,12 @@ from gateway.freshness import Freshness
 from gateway.problems import Problem
 from read_models.users import queries as users
 from read_models.users.queries import UserRow
-from runtime.security.profiles import Profile, decrypt_profile, encrypt_profile
+from runtime.security.profiles import (
+    Profile,
+    decrypt_profile,
+    encrypt_profile,
+    readable_profile,
+)
 from runtime.security.vault import Erased, Vault
 from runtime.table import Readable
 from schemas.auth import Verdict
@@ -88,8 +93,15 @@ class People:
             raise Problem("unknown-user") from None
 
     async def view(self, user: Personal) -> dict[str, Any]:
-        """The profile as the contract writes it."""
-        profile = await self.profile(user)
+        """The profile as the contract writes it; an erased person's says so in each field.
+
+        Raises:
+            Problem: it cannot be read.
+        """
+        try:
+            profile = await readable_profile(self._vault, user.profile)
+        except PoisonMessage:
+            raise Problem("unknown-user") from None
         return {
             "username": profile.username,
             "email": profile.email,

@@ -1,5 +1,6 @@
 """What every request handler works with, started and stopped once per process."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -27,10 +28,12 @@ from runtime.dynamodb import DynamoTable, open_dynamodb
 from runtime.projection import TableSpec
 from runtime.projector import Position, positions
 from runtime.security.audit import Audit, AuditLog
+from runtime.security.day_keys import DayKeys, each_hour
 from runtime.security.files import PSEUDONYMS, ensure_secrets, read_secret
+from runtime.security.kms import open_wrapping
 from runtime.security.pseudonyms import Pseudonyms
 from runtime.security.sealed import SealingKey
-from runtime.security.vault import Vault
+from runtime.security.vault import Vault, Wrapping
 from runtime.settings import Settings
 from runtime.table import Readable
 from schemas.identity import SessionEnded
@@ -60,6 +63,7 @@ class Services:
     pseudonyms: Pseudonyms
     narrator: Narrator | None
     audit: Audit
+    day_keys: DayKeys
 
 
 def services_of(request: Request) -> Services:
@@ -76,10 +80,12 @@ async def running_services(settings: Settings) -> AsyncGenerator[Services]:
     """
     async with (
         open_dynamodb(settings, answer_s=_ANSWER_S) as client,
+        open_wrapping(settings) as wrapping,
         running_narrator(settings) as narrator,
     ):
         table = DynamoTable(client, settings, breaker=Breaker("dynamodb"))
-        services = _wired(settings, table, narrator)
+        services = _wired(settings, table, wrapping, narrator)
+        knowing = asyncio.create_task(each_hour(services.day_keys.read))
         try:
             await services.publisher.start()
             await services.replies.start()
@@ -87,15 +93,19 @@ async def running_services(settings: Settings) -> AsyncGenerator[Services]:
             services.audit.start()
             yield services
         finally:
+            knowing.cancel()
             await services.audit.stop()
             await services.tail.stop()
             await services.replies.stop()
             await services.publisher.stop()
 
 
-def _wired(settings: Settings, table: DynamoTable, narrator: Narrator | None) -> Services:
+def _wired(
+    settings: Settings, table: DynamoTable, wrapping: Wrapping | None, narrator: Narrator | None
+) -> Services:
     secrets = ensure_secrets(settings.secrets)
     publisher, replies = CommandPublisher(settings), Replies(settings)
+    vault = Vault(table, wrapping)
     pseudonyms = Pseudonyms.of(secrets)
     deciding = Deciding(
         publisher=publisher,
@@ -118,10 +128,11 @@ def _wired(settings: Settings, table: DynamoTable, narrator: Narrator | None) ->
         freshness=freshness,
         deciding=deciding,
         auth=auth,
-        people=People(table, Vault(table), freshness),
+        people=People(table, vault, freshness),
         pseudonyms=pseudonyms,
         narrator=narrator,
         audit=Audit("gateway", AuditLog(settings)),
+        day_keys=DayKeys(table, vault, pseudonyms),
     )
 
 

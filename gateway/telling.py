@@ -1,5 +1,6 @@
 """What the gateway tells `security.audit`: of requests that it refused."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
@@ -10,6 +11,7 @@ from gateway.addresses import network_in, trusted
 from gateway.callers import caller_of
 from gateway.edge import request_id_of
 from gateway.services import Services
+from runtime.errors import Unavailable
 from runtime.security.buckets import Buckets, Rate
 from schemas.audit import Happened, SecurityEvent
 
@@ -29,11 +31,14 @@ def tell_refusal(
     request = Request(scope)
     caller = caller_of(request)
     address = network_in(scope, trusted(services.settings.trusted_proxies))
+    hmac: str | None = None
+    with suppress(Unavailable):  # what happened is told in any case
+        hmac = services.pseudonyms.address(address, datetime.now(UTC).date())
     services.audit.tell(
         SecurityEvent(
             happened=happened,
             user=None if caller is None else caller.username_hmac,
-            address=services.pseudonyms.address(address, datetime.now(UTC).date()),
+            address=hmac,
             request_id=request_id_of(request),
             call=call,
             detail=detail,

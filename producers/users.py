@@ -18,6 +18,7 @@ from schemas.identity import (
     SessionRefreshed,
     SessionStarted,
     User,
+    UserErased,
     UserLocked,
     UserRegistered,
     UserUnlocked,
@@ -27,7 +28,7 @@ from schemas.topics import IDENTITY, IDENTITY_JOURNAL
 
 _Change = UserRegistered | Updated | RoleChanged | UserLocked | UserUnlocked
 _Session = SessionStarted | SessionRefreshed | SessionEnded
-_SHOWN = tuple(each.TYPE for each in (*_Change.__args__, *_Session.__args__))
+_SHOWN = tuple(each.TYPE for each in (*_Change.__args__, UserErased, *_Session.__args__))
 
 
 class Standing(NamedTuple):
@@ -82,6 +83,8 @@ def _folded(events: list[Message]) -> Standing | None:
                 sessions[event.session_id] = event.expires_at_ms
             case SessionEnded():
                 sessions.pop(event.session_id, None)
+            case UserErased():
+                user = None
             case _ if isinstance(event, _Change):
                 user = event.user
             case _:

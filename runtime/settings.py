@@ -35,6 +35,9 @@ class Settings(BaseSettings):
     """Where the local servers' jars lie; `<state_dir>/jars` when not set."""
     secrets_dir: Path | None = None
     """Where keys lie, each in a file; `<state_dir>/secrets` when not set."""
+    vault_kms_key: str | None = Field(default=None, min_length=1)
+    """Id, ARN or alias of the AWS KMS key that wraps the vault's keys; they lie in their table as
+    they are when not set. Gateways and auth need kms:Encrypt and kms:Decrypt with it."""
     partitions: int | None = Field(default=None, ge=1, le=64)
     """Partitions of inboxes and journals when topics are created; the registry's when not set."""
     snapshot_every_records: int = Field(default=20_000, ge=1)

@@ -178,6 +178,18 @@ class UnlockUser(Message):
     username_hmac: str
 
 
+class EraseUser(Message):
+    """Forget this user of this name for ever: the person's key is destroyed once it is decided.
+
+    Both are named, so that asking again never erases who took the name afterwards.
+    """
+
+    TYPE: ClassVar[str] = "identity.erase-user.v1"
+    OPERATORS_ONLY: ClassVar[bool] = True
+    username_hmac: str
+    user_id: str
+
+
 # --- facts between identity's partitions ---------------------------------------------------------
 
 
@@ -457,6 +469,7 @@ class SessionEnd(StrEnum):
     EXPIRED = "expired"
     REUSED = "refresh-token-reused"
     PASSWORD_CHANGED = "password-changed"  # noqa: S105  # a reason
+    USER_ERASED = "user-erased"
 
 
 class SessionEnded(Message):
@@ -490,6 +503,20 @@ class UserUnlocked(Message):
     user: User
 
 
+class UserErased(Message):
+    """There is no such user any more, and name and email are free (answers).
+
+    Whoever reads this destroys the vault's key `key_id`, without which no earlier event, command
+    or row says who it was.
+    """
+
+    TYPE: ClassVar[str] = "identity.user-erased.v1"
+    user_id: str
+    username_hmac: str
+    email_hmac: str
+    key_id: str
+
+
 class AttemptsForgotten(Message):
     """The window of an address, or of a username that nobody has, passed; `entity` is dropped."""
 
@@ -508,6 +535,7 @@ COMMANDS: Final = Codec(
     ChangeRole,
     LockUser,
     UnlockUser,
+    EraseUser,
     ClaimEmail,
     ReleaseEmail,
     SettleEmailClaim,
@@ -540,5 +568,6 @@ EVENTS: Final = Codec(
     RoleChanged,
     UserLocked,
     UserUnlocked,
+    UserErased,
     AttemptsForgotten,
 )

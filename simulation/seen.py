@@ -34,6 +34,7 @@ class Seen:
         self._looked_at: Final = [0] * broker.partitions[_JOURNAL]
         self._sessions: Final[dict[str, Session]] = {}
         self._identity_looked_at: Final = [0] * broker.partitions[_IDENTITY_JOURNAL]
+        self._users: Final[list[identity.User]] = []
 
     def orders(self) -> list[tuple[str, accounts.Order]]:
         """Open orders, as they were accepted, each with whose it is."""
@@ -46,12 +47,13 @@ class Seen:
 
     def sessions(self) -> list[Session]:
         """Sessions that started, whether they ended or not, with all refresh tokens given."""
-        for number, looked_at in enumerate(self._identity_looked_at):
-            records = self._broker.records((_IDENTITY_JOURNAL, number))
-            for record in records[looked_at:]:
-                self._look_at_session(record)
-            self._identity_looked_at[number] = len(records)
+        self._look_at_identity()
         return list(self._sessions.values())
+
+    def users(self) -> list[identity.User]:
+        """Everybody who ever registered, as they did."""
+        self._look_at_identity()
+        return self._users
 
     def has_prices(self) -> bool:
         """Whether some partition of accounts can accept orders."""
@@ -59,7 +61,14 @@ class Seen:
             self.orders()
         return self._has_prices
 
-    def _look_at_session(self, record: Record) -> None:
+    def _look_at_identity(self) -> None:
+        for number, looked_at in enumerate(self._identity_looked_at):
+            records = self._broker.records((_IDENTITY_JOURNAL, number))
+            for record in records[looked_at:]:
+                self._look_at_person(record)
+            self._identity_looked_at[number] = len(records)
+
+    def _look_at_person(self, record: Record) -> None:
         kind = dict(record.headers)["ce_type"].decode()
         if kind == identity.SessionStarted.TYPE:
             event = identity.EVENTS.decode(kind, record.value or b"")
@@ -70,6 +79,10 @@ class Seen:
             assert isinstance(event, identity.SessionRefreshed)
             tokens = self._sessions[event.session_id].tokens
             tokens[event.generation :] = [event.refresh_hmac]
+        elif kind == identity.UserRegistered.TYPE:
+            event = identity.EVENTS.decode(kind, record.value or b"")
+            assert isinstance(event, identity.UserRegistered)
+            self._users.append(event.user)
 
     def _look_at(self, record: Record) -> None:
         kind = record.by_name()["ce_type"].decode()

@@ -81,6 +81,7 @@ class Workload:
             (4 if self._is_crowded else 20, self._cancel),
             (1 if self._is_crowded else 3, self._cancel_all),
             (4 if self._is_crowded else 12, self._replace),
+            (2 if random.random() < 0.3 else 0, self._erase),
             (8, self._register),
             (8, self._sign_in),
             (4, self._profile),
@@ -356,6 +357,14 @@ class Workload:
             marketing_emails_consent=True,
         )
         self._send("identity", name, command)
+
+    def _erase(self) -> None:
+        """Mostly somebody who is still there."""
+        users = self._seen.users()
+        if users:
+            user = self._random.choice(users[-3:])
+            command = identity.EraseUser(username_hmac=user.username_hmac, user_id=user.user_id)
+            self._send("identity", user.username_hmac, command)
 
     def _sign_in(self) -> None:
         address, name = "address", f"name{self._random.randrange(6)}"

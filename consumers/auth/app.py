@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
@@ -31,7 +31,9 @@ from runtime.errors import Unavailable
 from runtime.kafka_options import kafka_security
 from runtime.membership import leave_at_once
 from runtime.security.audit import Audit, AuditLog
+from runtime.security.day_keys import DayKeys, each_hour
 from runtime.security.files import ensure_secrets
+from runtime.security.kms import open_wrapping
 from runtime.security.pseudonyms import Pseudonyms
 from runtime.security.sealed import OpeningKey
 from runtime.security.vault import VAULT, Vault
@@ -168,7 +170,7 @@ async def _opened(
     """Let requests be answered, once Kafka and DynamoDB are there and the journals are read."""
     secrets_dir = ensure_secrets(settings.secrets)
     rows = DynamoTable(await stack.enter_async_context(open_dynamodb(settings)), settings)
-    vault = Vault(rows)
+    vault = Vault(rows, await stack.enter_async_context(open_wrapping(settings)))
     sender = Sender(settings)
     await sender.start()
     stack.push_async_callback(sender.stop)
@@ -179,7 +181,7 @@ async def _opened(
     tail = Tail(
         settings,
         partitions=sender.partitions,
-        refused_key=_Destroyer(vault, stack).destroy,
+        unwanted_key=_Destroyer(vault, stack).destroy,
         on_failure=on_failure,
     )
     await tail.start()
@@ -187,6 +189,7 @@ async def _opened(
     passwords = Passwords()
     stack.callback(passwords.close)
     pseudonyms = Pseudonyms.of(secrets_dir)
+    await _knowing(DayKeys(rows, vault, pseudonyms).renew, stack)
     tokens = Tokens.of(secrets_dir)
     stack.callback(asyncio.create_task(_reading_keys(tokens, audit)).cancel)
     identity = Identity(sender, tail)
@@ -244,8 +247,21 @@ async def _answering(rows: DynamoTable) -> None:
             return
 
 
+async def _knowing(renew: Callable[[], Awaitable[None]], stack: AsyncExitStack) -> None:
+    """Have the keys of addresses now, and from now on."""
+    while True:
+        try:
+            await renew()
+        except Unavailable as error:
+            _LOG.warning("no keys for addresses yet: %s", error)
+            await asyncio.sleep(_BACKOFF_S)
+        else:
+            break
+    stack.callback(asyncio.create_task(each_hour(renew)).cancel)
+
+
 class _Destroyer:
-    """Destroys keys of refused registrations one after another, until the store takes it."""
+    """Destroys keys of refused registrations and erased users, until the store takes it."""
 
     def __init__(self, vault: Vault, stack: AsyncExitStack) -> None:
         self._vault: Final = vault

@@ -40,6 +40,7 @@ from schemas.identity import (
     SignInFailed,
     SignInLocked,
     SignInReserved,
+    UserErased,
     UserSignInRefused,
 )
 from schemas.journal import CommandDiscarded, CommandDuplicate, CommandRefused
@@ -70,6 +71,7 @@ _WANTED: Final = Codec(
     SessionEnded,
     RegistrationStarted,
     RegistrationRejected,
+    UserErased,
     CommandRefused,
     CommandDuplicate,
     CommandDiscarded,
@@ -154,10 +156,14 @@ def _awaited_id(folded: Folded) -> str:
 
 
 class Keys:
-    """Vault keys of registrations under way; `refused` gets those that nobody needs."""
+    """Vault keys of registrations under way; `unwanted` gets those that nobody needs or may have.
 
-    def __init__(self, refused: Callable[[str], None]) -> None:
-        self._refused: Final = refused
+    Keys of erased users are told at every start anew, however long ago it was: what destroys them
+    may not have come to it, and the vault may be a restored copy.
+    """
+
+    def __init__(self, unwanted: Callable[[str], None]) -> None:
+        self._unwanted: Final = unwanted
         self._forwarded: Final[dict[str, str]] = {}
 
     def forwarded(self, event_id: str, key_id: str) -> None:
@@ -165,12 +171,12 @@ class Keys:
         self._forwarded[event_id] = key_id
 
     def fold(self, folded: Folded) -> None:
-        """Learn what became of a registration."""
+        """Learn what became of a registration, or of a user."""
         key_id = self._forwarded.pop(folded.causation_id, None)
-        if isinstance(folded.event, RegistrationRejected):
-            self._refused(folded.event.key_id)
+        if isinstance(folded.event, RegistrationRejected | UserErased):
+            self._unwanted(folded.event.key_id)
         elif key_id is not None and isinstance(folded.event, _UNWANTED_KEY):
-            self._refused(key_id)
+            self._unwanted(key_id)
 
 
 class Tail:
@@ -181,7 +187,7 @@ class Tail:
         settings: Settings,
         *,
         partitions: Callable[[str], Awaitable[int]],
-        refused_key: Callable[[str], None],
+        unwanted_key: Callable[[str], None],
         on_failure: Callable[[], None],
     ) -> None:
         self.failure: BaseException | None = None
@@ -196,7 +202,7 @@ class Tail:
         self._task: asyncio.Task[None] | None = None
         self._caught_up: Final = asyncio.Event()
         self.waiters: Final = Waiters()
-        self.keys: Final = Keys(refused_key)
+        self.keys: Final = Keys(unwanted_key)
         self.revoked: Final = Revocations(settings.access_token_s * 1_000)
 
     async def start(self) -> None:
@@ -308,7 +314,7 @@ class Tail:
         age_ms = time.time() * 1_000 - folded.time_ms
         if isinstance(folded.event, SessionEnded):
             self.revoked.add(folded.event.session_id, folded.time_ms)
-        if age_ms < _CLEANED_MS:
+        if age_ms < _CLEANED_MS or isinstance(folded.event, UserErased):
             self.keys.fold(folded)
         self.waiters.resolve(folded)
 

@@ -30,6 +30,7 @@ from schemas.identity import (
     SignInFailed,
     SignInLocked,
     SignInReserved,
+    UserErased,
     UserLocked,
     UserRegistered,
     UserSignInRefused,
@@ -55,6 +56,7 @@ _ANSWERS: Final = (
     RoleChanged,
     UserLocked,
     UserUnlocked,
+    UserErased,
 )
 _ANSWERED_ENDS: Final = (SessionEnd.SIGNED_OUT, SessionEnd.REUSED)
 

@@ -34,6 +34,7 @@ from schemas.identity import (
     EmailReleased,
     EmailTaken,
     EndSession,
+    EraseUser,
     LockUser,
     PasswordChanged,
     ProfileUpdated,
@@ -61,6 +62,7 @@ from schemas.identity import (
     UnlockUser,
     UpdateProfile,
     User,
+    UserErased,
     UserLocked,
     UserRegistered,
     UserSignInRefused,
@@ -108,6 +110,7 @@ def entity_of(event: Message) -> str:
             | RefreshRefused()
             | PasswordChanged()
             | SessionEnded()
+            | UserErased()
         ):
             return USER + event.username_hmac
         case _:
@@ -137,6 +140,8 @@ def _outcome(state: State, command: Message, cause: Cause) -> Events:  # noqa: C
             return _end_session(_person(state, command.username_hmac), command)
         case ChangeRole() | LockUser() | UnlockUser():
             return _operate(_person(state, command.username_hmac), command, cause)
+        case EraseUser():
+            return _erase(_person(state, command.username_hmac), command)
         case ClaimEmail():
             return _claim(state, command)
         case SettleEmailClaim():
@@ -200,7 +205,8 @@ def _update(person: Person, command: UpdateProfile, cause: Cause) -> Events:
 
 
 def _refused(
-    command: UpdateProfile | EndSession | ChangeRole | LockUser | UnlockUser, reason: Reason
+    command: UpdateProfile | EndSession | ChangeRole | LockUser | UnlockUser | EraseUser,
+    reason: Reason,
 ) -> CommandRefused:
     return CommandRefused(username_hmac=command.username_hmac, command=command.TYPE, reason=reason)
 
@@ -484,6 +490,23 @@ def _operate(person: Person, command: ChangeRole | LockUser | UnlockUser, cause:
             return (locked, *(_ended(user, each, SessionEnd.USER_LOCKED) for each in sessions))
         case UnlockUser():
             return (UserUnlocked(user=_with(user, locked=False, now_ms=cause.time_ms)),)
+
+
+def _erase(person: Person, command: EraseUser) -> Events:
+    """Forget the user and end all sessions; an email change under way returns what it is granted.
+
+    The name is free at once: who takes it next is another user, whom this command does not name.
+    """
+    user = person.user
+    if user is None or user.user_id != command.user_id:
+        return (_refused(command, Reason.UNKNOWN_USER),)
+    erased = UserErased(
+        user_id=user.user_id,
+        username_hmac=user.username_hmac,
+        email_hmac=user.email_hmac,
+        key_id=user.profile.key_id,
+    )
+    return (erased, *(_ended(user, each, SessionEnd.USER_ERASED) for each in person.sessions))
 
 
 def _with(user: User, *, now_ms: int, role: Role | None = None, locked: bool | None = None) -> User:

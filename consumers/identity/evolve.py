@@ -38,6 +38,7 @@ from schemas.identity import (
     SignInFailed,
     SignInLocked,
     SignInReserved,
+    UserErased,
     UserLocked,
     UserRegistered,
     UserUnlocked,
@@ -106,6 +107,8 @@ def _apply(state: State, event: Message, now_ms: int) -> None:  # noqa: C901, PL
             attempts.settle(event.attempt_id, now_ms, wrong=False)
         case RoleChanged() | UserLocked() | UserUnlocked():
             _person(state, event.user.username_hmac).user = event.user
+        case UserErased():
+            _erase(_person(state, event.username_hmac))
         case SessionStarted():
             _start_session(_person(state, event.username_hmac), event, now_ms)
         case SessionRefreshed():
@@ -126,6 +129,12 @@ def _person(state: State, username_hmac: str) -> Person:
 
 def _commit(person: Person, event: UserRegistered | ProfileUpdated) -> None:
     person.user = event.user
+    person.claim = None
+
+
+def _erase(person: Person) -> None:
+    """Attempts stay for their window; when it has passed, the name is forgotten too."""
+    person.user = None
     person.claim = None
 
 

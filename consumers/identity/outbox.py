@@ -28,6 +28,7 @@ from schemas.identity import (
     SignInFailed,
     SignInLocked,
     User,
+    UserErased,
     UserLocked,
     UserSignInRefused,
     UserUnlocked,
@@ -64,6 +65,8 @@ def outbox(event: Message, cause: Cause) -> Sequence[Outgoing]:  # noqa: C901, P
             return (_session_ended(event, cause),)
         case RoleChanged() | UserLocked() | UserUnlocked():
             return (_operated(event, cause),)
+        case UserErased():
+            return (_release(event.email_hmac, event.user_id), _erased(event, cause))
         case _:
             return ()
 
@@ -145,3 +148,14 @@ def _operated(event: RoleChanged | UserLocked | UserUnlocked, cause: Cause) -> O
         detail=event.user.role,
     )
     return Outgoing(SECURITY_AUDIT, event.user.username_hmac, message)
+
+
+def _erased(event: UserErased, cause: Cause) -> Outgoing:
+    message = SecurityEvent(
+        happened=Happened.USER_ERASED,
+        user=event.username_hmac,
+        request_id=cause.correlation_id,
+        by=cause.user_id,
+        detail=event.key_id,
+    )
+    return Outgoing(SECURITY_AUDIT, event.username_hmac, message)

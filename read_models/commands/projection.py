@@ -36,6 +36,7 @@ _Simple = (
     | identity.RoleChanged
     | identity.UserLocked
     | identity.UserUnlocked
+    | identity.UserErased
     | journal.CommandRefused
     | journal.CommandDiscarded
 )

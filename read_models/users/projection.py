@@ -17,6 +17,7 @@ from schemas.identity import (
     SessionRefreshed,
     SessionStarted,
     User,
+    UserErased,
     UserLocked,
     UserRegistered,
     UserUnlocked,
@@ -34,13 +35,15 @@ class UsersProjection:
     name: str = "users"
     journals: Mapping[str, Codec] = {IDENTITY_JOURNAL: EVENTS}
     tables: Sequence[TableSpec] = TABLES
-    concerns = USER_EVENTS | SESSION_EVENTS
+    concerns = USER_EVENTS | SESSION_EVENTS | {UserErased.TYPE}
 
     def project(self, event: Message, recorded: Recorded) -> Sequence[Change]:
-        """The user or session after the event, with its entity's version."""
+        """The user or session after the event, with its entity's version; none once erased."""
         match event:
             case SessionStarted() | SessionRefreshed() | SessionEnded():
                 return (_session(event, recorded), _head(event.user_id, recorded.entity_version))
+            case UserErased():
+                return (Delete(USERS.name, {"user_id": event.user_id}),)
             case _ if isinstance(event, _Changes):
                 return (Put(USERS.name, _row(event.user, recorded.entity_version)),)
             case _:

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from runtime.security.vault import Vault
+from runtime.security.vault import Erased, Vault
 from schemas.identity import Ciphertext
 
 PROFILE: Final = "profile"
@@ -22,6 +22,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     date_of_birth: str | None = None
 
 
+_ERASED: Final = "[erased]"
+ERASED: Final = Profile(username=_ERASED, email=_ERASED, first_name=_ERASED, last_name=_ERASED)
+"""What a profile reads as once its person's key is destroyed."""
+
+
 async def encrypt_profile(vault: Vault, key_id: str, profile: Profile) -> Ciphertext:
     """Encrypt a profile under its person's key; raises as `Vault.encrypt`."""
     return await vault.encrypt(key_id, msgspec.json.encode(profile), use=PROFILE)
@@ -30,3 +35,16 @@ async def encrypt_profile(vault: Vault, key_id: str, profile: Profile) -> Cipher
 async def decrypt_profile(vault: Vault, ciphertext: Ciphertext) -> Profile:
     """Decrypt a profile; raises as `Vault.decrypt`."""
     return msgspec.json.decode(await vault.decrypt(ciphertext, use=PROFILE), type=Profile)
+
+
+async def readable_profile(vault: Vault, ciphertext: Ciphertext) -> Profile:
+    """Decrypt a profile to show it, `ERASED` where the person was erased.
+
+    Raises:
+        PoisonMessage: as `Vault.decrypt`.
+        Unavailable: the vault does not answer.
+    """
+    try:
+        return await decrypt_profile(vault, ciphertext)
+    except Erased:
+        return ERASED

@@ -5,7 +5,7 @@ import binascii
 import secrets
 import time
 from collections import OrderedDict
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from nacl.bindings import (
     crypto_aead_xchacha20poly1305_ietf_decrypt,
@@ -15,6 +15,7 @@ from nacl.bindings import (
 )
 from nacl.exceptions import CryptoError
 
+from runtime.errors import Unavailable
 from runtime.projection import TableSpec
 from runtime.table import Row
 from schemas.codec import PoisonMessage
@@ -43,6 +44,18 @@ class Rows(Protocol):
         ...
 
 
+class Wrapping(Protocol):
+    """Keys under a key of somebody else's (runtime/security/kms.py), bound to their key ids."""
+
+    async def wrap(self, key_id: str, key: bytes) -> bytes:
+        """The key as the vault may store it; raises `Unavailable`."""
+        ...
+
+    async def unwrap(self, key_id: str, wrapped: bytes) -> bytes:
+        """The key that was wrapped for this id; raises `Unavailable`."""
+        ...
+
+
 class Erased(Exception):  # noqa: N818  # named by what it means
     """The key is not in the vault: the person was erased, or never came to be."""
 
@@ -52,17 +65,21 @@ class Vault:
 
     `use` (`profile`, `password-hash`) is authenticated with the key id, so that a ciphertext
     cannot stand in another's place. Methods raise `Unavailable` when the store fails.
+
+    With a `wrapping` the table, and so its backup, holds no key in the clear; keys that were stored
+    before it was set are still read.
     """
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, wrapping: Wrapping | None = None) -> None:
         self._rows: Final = rows
+        self._wrapping: Final = wrapping
         self._cache: Final[OrderedDict[str, tuple[float, bytes]]] = OrderedDict()
 
     async def create(self) -> str:
         """Make a new key and return its id."""
         key_id = secrets.token_hex(16)
         key = secrets.token_bytes(crypto_aead_xchacha20poly1305_ietf_KEYBYTES)
-        row = {"key_id": key_id, "key": base64.b64encode(key).decode()}
+        row = {"key_id": key_id, **await self.closed(key_id, key)}
         await self._rows.put(VAULT.name, row)  # a random id; the client may repeat a put
         self._remember(key_id, key)
         return key_id
@@ -107,16 +124,30 @@ class Vault:
         except (binascii.Error, ValueError, TypeError, CryptoError):
             raise PoisonMessage("a ciphertext does not decrypt") from None
 
+    async def closed(self, key_id: str, key: bytes) -> Row:
+        """The key as a row may hold it: wrapped, where something wraps."""
+        if self._wrapping is None:
+            return {"key": base64.b64encode(key).decode()}
+        wrapped = await self._wrapping.wrap(key_id, key)
+        return {"wrapped": base64.b64encode(wrapped).decode()}
+
+    async def opened(self, key_id: str, stored: Row) -> bytes:
+        """The key that was closed for this id."""
+        if "wrapped" not in stored:
+            return base64.b64decode(stored["key"])
+        if self._wrapping is None:
+            raise Unavailable("the vault's keys are wrapped: set CNOP_VAULT_KMS_KEY")
+        return await self._wrapping.unwrap(key_id, base64.b64decode(stored["wrapped"]))
+
     async def _key(self, key_id: str) -> bytes:
+        self._forget()
         cached = self._cache.get(key_id)
-        if cached and time.monotonic() - cached[0] < _CACHED_S:
-            self._cache.move_to_end(key_id)
+        if cached:
             return cached[1]
-        row: Any = await self._rows.get(VAULT.name, {"key_id": key_id})
+        row = await self._rows.get(VAULT.name, {"key_id": key_id})
         if row is None:
-            self._cache.pop(key_id, None)
             raise Erased(key_id)
-        key = base64.b64decode(row["key"])
+        key = await self.opened(key_id, row)
         self._remember(key_id, key)
         return key
 
@@ -124,6 +155,12 @@ class Vault:
         self._cache[key_id] = (time.monotonic(), key)
         self._cache.move_to_end(key_id)
         if len(self._cache) > _CACHED_MAX:
+            self._cache.popitem(last=False)
+
+    def _forget(self) -> None:
+        """Drop keys that were read too long ago, oldest first: none outlives its use in memory."""
+        since_s = time.monotonic() - _CACHED_S
+        while self._cache and next(iter(self._cache.values()))[0] <= since_s:
             self._cache.popitem(last=False)
 
 

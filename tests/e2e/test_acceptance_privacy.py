@@ -1,13 +1,11 @@
 """No topic holds what is personal or secret in a form that can be read."""
 
 import base64
-import json
 from collections import Counter
-from collections.abc import Iterable
 from contextlib import AsyncExitStack
-from urllib.parse import quote
 
 import pytest
+from haystack import Haystack, forms
 from topics import Stored, read_topics
 from traders import WRONG, Gateways, Trader, order, unique
 
@@ -31,48 +29,6 @@ USED = (
 )
 EVERYBODYS = ("@example.com", "Passw0rd!Passw0rd", WRONG, "$argon2", "eyJhbGciOi")
 """What every test's users share, and how hashes and tokens begin."""
-
-
-def _forms(needle: str) -> set[bytes]:
-    """The text as it is and as base64, hex, JSON and URLs would hide it."""
-    plain = needle.encode()
-    found = {
-        plain,
-        needle.encode("utf-16-le"),
-        plain.hex().encode(),
-        plain.hex().upper().encode(),
-        json.dumps(needle)[1:-1].encode(),
-        json.dumps(needle, ensure_ascii=False)[1:-1].encode(),
-        "".join(f"\\u{ord(each):04x}" for each in needle).encode(),
-        quote(needle, safe="").encode(),
-    }
-    for encode in (base64.b64encode, base64.urlsafe_b64encode):
-        for shift in range(3):  # as part of something longer it may begin at any sixth bit
-            whole = encode(b"\0" * shift + plain).rstrip(b"=")
-            ragged = (len(plain) + shift) % 3 != 0
-            found.add(whole[-(-shift * 8 // 6) : len(whole) - ragged])
-    return found
-
-
-class Haystack:
-    """Everything that somebody chose in these records, in lower case, each part once."""
-
-    def __init__(self, records: Iterable[Stored]) -> None:
-        self._records = list(records)
-        parts = {part for each in self._records for part in each.parts()}
-        self._bytes = b"\n".join(parts).lower()
-
-    def hits(self, needles: Iterable[str]) -> list[str]:
-        """Where any form of any needle lies, and what was found."""
-        forms = {form.lower() for each in needles for form in _forms(each) if len(form) >= 5}
-        return [place for form in forms if form in self._bytes for place in self._places(form)]
-
-    def _places(self, form: bytes) -> list[str]:
-        return [
-            f"{each.topic} {each.partition}@{each.offset}: {form!r}"
-            for each in self._records
-            if any(form in part.lower() for part in each.parts())
-        ]
 
 
 async def _session(gateways: Gateways, account_ids: set[str]) -> set[str]:
@@ -154,7 +110,7 @@ async def _trades(trader: Trader, account_ids: set[str]) -> None:
 
 def test_the_search_finds_every_disguise() -> None:
     for needle in ("Ünterbergør", "Vq7!xylophone-Zz", ADDRESS):
-        for form in _forms(needle):
+        for form in forms(needle):
             for before in (b"", b"a", b'{"x":"', b"\0\1"):
                 value = before + form + b'"}'
                 assert Haystack([Stored("t", 0, 0, None, value, ())]).hits([needle])

@@ -36,6 +36,7 @@ def test_no_history_loses_or_doubles_anything() -> None:
         "identity.password-changed.v1",
         "identity.user-locked.v1",
         "identity.role-changed.v1",
+        "identity.user-erased.v1",
         "journal.command-duplicate.v1",
         "journal.command-discarded.v1",
         "journal.checkpoint.v1",

@@ -33,6 +33,9 @@ capabilities: {drop: [ALL]}
 - {name: CNOP_KAFKA_BOOTSTRAP, value: {{ .Values.kafka.bootstrap | quote }}}
 - {name: CNOP_DYNAMODB_ENDPOINT, value: {{ .Values.dynamodb.endpoint | quote }}}
 - {name: CNOP_AWS_REGION, value: {{ .Values.dynamodb.region | quote }}}
+{{- with .Values.dynamodb.vaultKmsKey }}
+- {name: CNOP_VAULT_KMS_KEY, value: {{ . | quote }}}
+{{- end }}
 - {name: CNOP_NAMESPACE, value: {{ .Values.namespace | quote }}}
 - {name: CNOP_METRICS_PORT, value: {{ .Values.metrics.port | quote }}}
 - {name: CNOP_STATE_DIR, value: /tmp/cnop}

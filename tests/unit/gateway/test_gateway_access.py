@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -90,10 +91,13 @@ async def client(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncCl
     known(sessions, "revoked", "operator")
     sessions.end("session revoked")
     sealing = SimpleNamespace(seal=lambda _: None)
+    pseudonyms = Pseudonyms(b"k" * 32)
+    today = datetime.now(UTC).date()
+    pseudonyms.take({today: b"d" * 32, today + timedelta(days=1): b"n" * 32})
     app.state.services = SimpleNamespace(
         auth=Auth(cast("Any", Nobody()), cast("Any", sealing), sessions),
         settings=Settings(),
-        pseudonyms=Pseudonyms(b"k" * 32),
+        pseudonyms=pseudonyms,
         audit=Told(),
     )
     monkeypatch.setattr("gateway.questions.Validate", lambda **_: None)
@@ -148,6 +152,17 @@ async def test_a_refused_role_is_told_with_pseudonyms_and_counted(
     assert len(event.address or "") == 32
     assert "203.0.113" not in str(event)
     assert counter._value.get() == before + 1
+
+
+async def test_a_refusal_is_told_without_an_address_while_the_days_key_is_not_known(
+    client: httpx.AsyncClient,
+) -> None:
+    app.state.services.pseudonyms.take({})
+    headers = {"Authorization": "Bearer trader"}
+    answer = await client.post("/api/v1/ops/users/somebody/lock", headers=headers)
+    assert answer.status_code == 403
+    (event,) = app.state.services.audit.events
+    assert (event.user, event.address) == ("hmac trader", None)
 
 
 async def test_a_request_without_a_good_token_is_counted(client: httpx.AsyncClient) -> None:

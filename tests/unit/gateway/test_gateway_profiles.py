@@ -97,6 +97,10 @@ class Ann:
             headers={"Authorization": "Bearer token"} | headers,
         )
 
+    async def get(self) -> httpx.Response:
+        headers = {"Authorization": "Bearer token"}
+        return await self._client.get("/api/v1/auth/profile", headers=headers)
+
     async def withdraw_consent(self) -> None:
         row = await self.row()
         profile = await decrypt_profile(self.vault, row.profile)
@@ -164,6 +168,19 @@ async def test_a_user_who_is_not_projected_yet_is_not_unknown(ann: Ann) -> None:
     ann.shown.is_fresh = True
     there = await ann.put()
     assert (there.status_code, there.json()["code"]) == (404, "unknown-user")
+
+
+async def test_the_profile_of_an_erased_person_says_so_and_is_not_changed(ann: Ann) -> None:
+    await ann.vault.destroy((await ann.row()).profile.key_id)
+    read = await ann.get()
+    assert read.status_code == 200
+    assert [read.json()[each] for each in ("username", "email", "first_name", "last_name")] == [
+        "[erased]"
+    ] * 4
+    assert read.json()["phone"] is None
+    changed = await ann.put()
+    assert (changed.status_code, changed.json()["code"]) == (404, "unknown-user")
+    assert ann.desk.published == []
 
 
 async def test_a_read_is_not_fresh_while_nobody_knows_the_journals_end() -> None:

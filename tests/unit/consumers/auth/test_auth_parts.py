@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 from aiokafka import TopicPartition
 from argon2 import PasswordHasher
@@ -24,6 +25,7 @@ from schemas.identity import (
     SignInFailed,
     SignInReserved,
     User,
+    UserErased,
 )
 from schemas.journal import CommandDuplicate, CommandRefused, WriterClaimed
 
@@ -69,7 +71,7 @@ def tail(tmp_path: Path, refused: list[str]) -> Tail:
     return Tail(
         Settings(state_dir=tmp_path),
         partitions=some_partitions,
-        refused_key=refused.append,
+        unwanted_key=refused.append,
         on_failure=lambda: refused.append("the process"),
     )
 
@@ -190,6 +192,21 @@ def test_a_zombies_record_neither_ends_a_session_nor_erases_a_person(tmp_path: P
     assert refused == []
     follower._fold(PLACE, record(2, rejected, time_ms=now_ms))  # pyright: ignore[reportArgumentType]
     assert refused == ["key"]
+
+
+def test_the_key_of_an_erased_person_is_unwanted_however_long_ago_that_was(tmp_path: Path) -> None:
+    unwanted: list[str] = []
+    follower = tail(tmp_path, unwanted)
+    erased = UserErased(user_id="u", username_hmac="h", email_hmac="e", key_id="anns")
+    rejected = RegistrationRejected(username_hmac="h", key_id="key", reason=Reason.EMAIL_TAKEN)
+    for written in (
+        record(1, rejected),
+        record(2, WriterClaimed()),
+        record(1, msgspec.structs.replace(erased, key_id="void")),
+        record(2, erased),
+    ):
+        follower._fold(PLACE, written)  # pyright: ignore[reportArgumentType]
+    assert unwanted == ["anns"]
 
 
 @pytest.mark.parametrize(

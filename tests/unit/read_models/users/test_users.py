@@ -5,7 +5,7 @@ import pytest
 from read_models.users.projection import UsersProjection
 from read_models.users.queries import SessionRow, SessionRows, UserRow, sessions, user
 from runtime.memory_table import MemoryTable
-from runtime.table import Put
+from runtime.table import Delete, Put
 from schemas.codec import Message
 from schemas.envelope import Cause, Recorded
 from schemas.identity import (
@@ -16,6 +16,7 @@ from schemas.identity import (
     SessionRefreshed,
     SessionStarted,
     User,
+    UserErased,
     UserRegistered,
 )
 
@@ -57,6 +58,15 @@ async def test_a_user_is_found_as_the_last_event_left_them(event: Message) -> No
         version=3,
     )
     assert await user(table, "somebody else") is None
+
+
+def test_an_erased_user_has_no_row() -> None:
+    erased = UserErased(
+        user_id=ANN.user_id, username_hmac=ANN.username_hmac, email_hmac=ANN.email_hmac, key_id="k"
+    )
+    (change,) = PROJECTION.project(erased, recorded(4))
+    assert change == Delete("users", {"user_id": ANN.user_id})
+    assert UserErased.TYPE in PROJECTION.concerns
 
 
 def test_the_password_hash_stays_in_the_journal() -> None:

@@ -5,7 +5,6 @@ import stat
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -97,15 +96,13 @@ def test_a_damaged_key_file_is_named(tmp_path: Path) -> None:
 
 def test_pseudonyms_differ_by_purpose_and_by_key() -> None:
     ours, theirs = Pseudonyms(b"a" * 32), Pseudonyms(b"b" * 32)
-    day = date(2026, 11, 22)
     seen = {
         ours.username("same"),
         ours.email("same"),
-        ours.address("same", day),
         ours.fingerprint(b"same"),
         theirs.username("same"),
     }
-    assert len(seen) == 5
+    assert len(seen) == 4
     assert all(len(each) == 32 and int(each, 16) >= 0 for each in seen)
 
 
@@ -113,13 +110,6 @@ def test_pseudonyms_of_names_and_emails_ignore_case() -> None:
     pseudonyms = Pseudonyms(b"a" * 32)
     assert pseudonyms.username("Ann_Lee") == pseudonyms.username("ann_lee")
     assert pseudonyms.email("Ann@Example.org") == pseudonyms.email("ann@example.org")
-
-
-def test_an_address_has_another_pseudonym_every_day() -> None:
-    pseudonyms = Pseudonyms(b"a" * 32)
-    first = pseudonyms.address("10.0.0.1", date(2026, 11, 22))
-    assert first == pseudonyms.address("10.0.0.1", date(2026, 11, 22))
-    assert first != pseudonyms.address("10.0.0.1", date(2026, 11, 23))
 
 
 @settings(deadline=None)
