@@ -3,8 +3,6 @@
 import asyncio
 import socket
 import time
-import urllib.error
-import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -17,6 +15,7 @@ from runtime.devstack.children import Child, last_lines
 from runtime.devstack.errors import CannotStart
 from runtime.devstack.jars import ensure_jars, java
 from runtime.devstack.ports import LOOPBACK, free_port, require_free
+from runtime.devstack.probe import status_of
 from runtime.devstack.processes import FOLLOWER_NICENESS
 
 _READY_S_MAX: Final = 90.0
@@ -276,7 +275,7 @@ async def kafka_answers(bootstrap: str) -> bool:
 
 async def dynamodb_answers(endpoint: str) -> bool:
     """Whether a DynamoDB endpoint answers HTTP; an unsigned request gets a 400 from it."""
-    return await asyncio.to_thread(_http_answers, endpoint)
+    return await asyncio.to_thread(status_of, endpoint) is not None
 
 
 def _listens(bootstrap: str) -> bool:
@@ -286,17 +285,6 @@ def _listens(bootstrap: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def _http_answers(endpoint: str) -> bool:
-    try:
-        with urllib.request.urlopen(endpoint, timeout=2):  # noqa: S310  # our own setting
-            return True
-    except urllib.error.HTTPError as answer:
-        answer.close()
-        return True
-    except OSError:
-        return False
 
 
 async def wait_until(name: str, answers: Answers, child: Child | None = None) -> None:
