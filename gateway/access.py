@@ -4,18 +4,15 @@ What belongs to another trader is not here but in the handlers, which answer 404
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Final
 
 from starlette.requests import Request
 
-from gateway.addresses import address_of, trusted
-from gateway.edge import request_id_of
 from gateway.problems import Problem
 from gateway.services import services_of
+from gateway.telling import tell_refusal
 from runtime import metrics
-from schemas.audit import Happened, SecurityEvent
-from schemas.auth import Verdict
+from schemas.audit import Happened
 from schemas.identity import Role
 
 Allowed = frozenset[Role] | None
@@ -88,23 +85,9 @@ async def admit(request: Request, allowed: frozenset[Role], call: str) -> None:
     caller = await services_of(request).auth.caller(request)
     if caller.role not in allowed:
         metrics.UNAUTHORISED.labels("role").inc()
-        _tell_refusal(request, caller, call)
+        refused = Happened.ROLE_REFUSED
+        tell_refusal(services_of(request), request.scope, refused, call=call, detail=caller.role)
         raise Problem("role-not-allowed")
-
-
-def _tell_refusal(request: Request, caller: Verdict, call: str) -> None:
-    services = services_of(request)
-    address = address_of(request, trusted(services.settings.trusted_proxies))
-    services.audit.tell(
-        SecurityEvent(
-            happened=Happened.ROLE_REFUSED,
-            user=caller.username_hmac,
-            address=services.pseudonyms.address(address, datetime.now(UTC).date()),
-            request_id=request_id_of(request),
-            call=call,
-            detail=caller.role,
-        )
-    )
 
 
 def table() -> str:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
 
-from starlette.requests import Request
 from starlette.types import Scope
 
 from runtime.security.proxies import Proxies
@@ -24,13 +23,8 @@ def trusted(setting: str) -> Proxies:
     return Proxies(setting)
 
 
-def address_of(request: Request, proxies: Proxies) -> str:
-    """The caller's network address, as the outermost trusted proxy saw it."""
-    return address_in(request.scope, proxies)
-
-
 def address_in(scope: Scope, proxies: Proxies) -> str:
-    """The same of a request that nothing is read of yet."""
+    """The caller's network address, as the outermost trusted proxy saw it."""
     client = scope.get("client")
     peer: str = client[0] if client else _UNKNOWN
     if peer not in proxies:
@@ -38,6 +32,11 @@ def address_in(scope: Scope, proxies: Proxies) -> str:
     said = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
     hops = said.decode("latin-1").split(",")
     return _caller(peer, [each.strip() for each in hops if each.strip()], proxies)
+
+
+def network_in(scope: Scope, proxies: Proxies) -> str:
+    """The caller as attempts and rates count: see `network_of`."""
+    return network_of(address_in(scope, proxies))
 
 
 @lru_cache(maxsize=4_096)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 from starlette.applications import Starlette
@@ -35,6 +36,7 @@ from gateway.edge import Edge
 from gateway.headers import Origins
 from gateway.limits import STATE, Limits, limits_of
 from gateway.services import running_services
+from gateway.telling import TellsLimits
 from runtime.settings import settings
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -120,7 +122,7 @@ ROUTES = (
 async def _lifespan(app: Starlette) -> AsyncGenerator[dict[str, Limits | None]]:
     async with running_services(settings()) as services:
         app.state.services = services
-        yield {STATE: limits_of(settings())}
+        yield {STATE: limits_of(settings(), partial(TellsLimits, services))}
 
 
 class _Gateway(Starlette):

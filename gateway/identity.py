@@ -4,7 +4,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.addresses import address_of, trusted
+from gateway.addresses import network_in, trusted
 from gateway.answers import answer
 from gateway.bodies import read_form
 from gateway.commanding import commanded
@@ -85,7 +85,7 @@ def _tokens(signed_in: SignedInSecret) -> Response:
 
 
 def _address_of(request: Request, services: Services) -> str:
-    return address_of(request, trusted(services.settings.trusted_proxies))
+    return network_in(request.scope, trusted(services.settings.trusted_proxies))
 
 
 async def change_password(request: Request) -> Response:

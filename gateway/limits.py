@@ -5,6 +5,7 @@ Headers as in draft-ietf-httpapi-ratelimit-headers-10: what is left, and when al
 
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple, Protocol
@@ -12,7 +13,7 @@ from typing import Final, NamedTuple, Protocol
 from starlette.requests import Request
 from starlette.types import Scope
 
-from gateway.addresses import address_in, network_of, trusted
+from gateway.addresses import network_in, trusted
 from gateway.problems import Problem
 from gateway.redis_counts import RedisCounts
 from runtime import metrics
@@ -26,6 +27,10 @@ STATE: Final = "limits"
 """The limits' name in the application's state."""
 _FOUND: Final = "cnop.limits"
 _FILE: Final = "rate-limits"
+
+
+Tell = Callable[[Scope, str, str], None]
+"""Takes a refused request, its limit's name, and who was counted."""
 
 
 class Counts(Protocol):
@@ -63,10 +68,11 @@ class Limit:
 
 
 class Limits:
-    """The limits of a gateway."""
+    """The limits of a gateway; `tell` learns of every request that they refuse."""
 
-    def __init__(self, settings: Settings, counts: Counts) -> None:
+    def __init__(self, settings: Settings, counts: Counts, tell: Tell) -> None:
         self._counts: Final = counts
+        self._tell: Final = tell
         self._proxies: Final = trusted(settings.trusted_proxies)
         self._address: Final = Limit(
             "address", Rate(settings.rate_address_per_s, settings.rate_address_burst)
@@ -81,7 +87,7 @@ class Limits:
         Raises:
             Problem: too many.
         """
-        network = network_of(address_in(scope, self._proxies))
+        network = network_in(scope, self._proxies)
         kind = "health" if scope["path"].startswith("/health") else "address"
         await self._count(scope, self._address, f"{kind} {network}")
 
@@ -97,6 +103,7 @@ class Limits:
         taken = await self._counts.take(name, limit.rate)
         scope.setdefault(_FOUND, []).append(_Found(limit, taken))
         if not taken.is_allowed:
+            self._tell(scope, limit.name, name)
             raise limit.problem(taken)
 
 
@@ -123,14 +130,15 @@ def limit_headers(scope: Scope) -> tuple[Header, ...]:
     return (b"ratelimit", left.encode()), (b"ratelimit-policy", policies.encode())
 
 
-def limits_of(settings: Settings) -> Limits | None:
+def limits_of(settings: Settings, telling: Callable[[Buckets], Tell]) -> Limits | None:
     """The limits that are set; None where there are none."""
     if not settings.has_limits:
         return None
-    counts = MachineCounts(_buckets(settings))
+    buckets = _buckets(settings)
+    counts, tell = MachineCounts(buckets), telling(buckets)
     if settings.rate_redis_url is None:
-        return Limits(settings, counts)
-    return Limits(settings, RedisCounts(settings.rate_redis_url, settings.namespace, counts))
+        return Limits(settings, counts, tell)
+    return Limits(settings, RedisCounts(settings.rate_redis_url, settings.namespace, counts), tell)
 
 
 class MachineCounts:

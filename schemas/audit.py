@@ -25,7 +25,10 @@ class Happened(StrEnum):
     USER_UNLOCKED = "user-unlocked"
     PASSWORD_CHANGED = "password-changed"  # noqa: S105  # what happened
     REFRESH_REUSED = "refresh-reused"
+    """A refresh token came again long after its use, so its session ended."""
     KEY_ROTATED = "key-rotated"
+    """Auth found a new key that signs access tokens."""
+    RATE_LIMITED = "rate-limited"
     USER_ERASED = "user-erased"
 
 
@@ -33,7 +36,8 @@ class SecurityEvent(Message):
     """One thing that happened.
 
     `user` and `address` are pseudonyms, `by` is the user id of who did it to `user` (absent for the
-    command line), `call` a route or command, `detail` a reason code, a role or a key id.
+    command line), `call` a route or message type, `detail` a reason code, a role, a key id or the
+    name of a limit.
     """
 
     TYPE: ClassVar[str] = "security.event.v1"

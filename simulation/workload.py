@@ -86,6 +86,7 @@ class Workload:
             (4, self._profile),
             (6, self._refresh),
             (2, self._change_password),
+            (2, self._operate),
             (3, self._poison),
             (3, self._tick),
             (2, self._halt_or_resume),
@@ -402,6 +403,15 @@ class Workload:
             password_hash=_CIPHERTEXT,
         )
         self._send("identity", name, command)
+
+    def _operate(self) -> None:
+        """Operators lock users, more often unlock them, and change roles."""
+        name = f"name{self._random.randrange(6)}"
+        role = self._random.choice(tuple(identity.Role))
+        lock = identity.LockUser(username_hmac=name)
+        unlock = identity.UnlockUser(username_hmac=name)
+        change = identity.ChangeRole(username_hmac=name, role=role)
+        self._send("identity", name, self._random.choice((lock, unlock, unlock, change)))
 
     # --- markets -----------------------------------------------------------------------------
 

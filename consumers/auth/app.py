@@ -35,6 +35,8 @@ from runtime.security.pseudonyms import Pseudonyms
 from runtime.security.sealed import OpeningKey
 from runtime.security.vault import VAULT, Vault
 from runtime.settings import Settings, settings
+from schemas.audit import Happened, SecurityEvent
+from schemas.envelope import derived_id
 from schemas.topics import AUTH_REQUESTS
 
 _LOG: Final = logging.getLogger(__name__)
@@ -184,7 +186,7 @@ async def _opened(
     stack.callback(passwords.close)
     pseudonyms = Pseudonyms.of(secrets_dir)
     tokens = Tokens.of(secrets_dir)
-    stack.callback(asyncio.create_task(_reading_keys(tokens)).cancel)
+    stack.callback(asyncio.create_task(_reading_keys(tokens, audit)).cancel)
     identity = Identity(sender, tail)
     issuing = Issuing(
         tokens,
@@ -216,11 +218,16 @@ async def _opened(
     return tail
 
 
-async def _reading_keys(tokens: Tokens) -> None:
-    """Know keys that were rotated, well before they sign."""
+async def _reading_keys(tokens: Tokens, audit: Audit) -> None:
+    """Know keys that were rotated, well before they sign, and tell of them."""
+    known = tokens.kids
     while True:
         await asyncio.sleep(_KEYS_READ_EVERY_S)
         tokens.read_keys_again()
+        for kid in sorted(tokens.kids - known):
+            rotated = SecurityEvent(happened=Happened.KEY_ROTATED, detail=kid)
+            audit.tell(rotated, event_id=derived_id("key-rotated", kid))
+        known |= tokens.kids
 
 
 async def _answering(rows: DynamoTable) -> None:

@@ -83,6 +83,11 @@ class Tokens:
         return cls(lambda: read_keys(directory))
 
     @property
+    def kids(self) -> frozenset[str]:
+        """The ids of all keys."""
+        return frozenset(self._keys)
+
+    @property
     def key(self) -> TokenKey:
         """The key that signs now."""
         now_ms = time.time() * 1_000

@@ -26,12 +26,14 @@ def check_idle(partitions: Iterable[State]) -> None:
     """With no message in flight nobody claims, and each email belongs to exactly its user.
 
     Raises:
-        InvariantBroken: an email is lost, doubled or orphaned.
+        InvariantBroken: an email is lost, doubled or orphaned, or a locked user has sessions.
     """
     states = tuple(partitions)
     people = [person for state in states for person in state.people.values()]
     if any(person.claim for person in people):
         raise InvariantBroken("an email claim was never settled")
+    if any(person.sessions for person in people if person.user and person.user.locked):
+        raise InvariantBroken("a locked user has sessions")
     held = sorted((each.user.email_hmac, each.user.user_id) for each in people if each.user)
     owned = sorted((email, who.user_id) for state in states for email, who in state.emails.items())
     if held != owned:

@@ -20,6 +20,7 @@ from schemas.identity import (
     ReleaseEmail,
     ReserveUserSignIn,
     RoleChanged,
+    SessionEnd,
     SessionEnded,
     SessionStarted,
     SettleAddressSignIn,
@@ -114,8 +115,9 @@ def _settle_address(
 
 
 def _session_ended(event: SessionEnded, cause: Cause) -> Outgoing:
+    is_reuse = event.reason is SessionEnd.REUSED
     message = SecurityEvent(
-        happened=Happened.SESSION_ENDED,
+        happened=Happened.REFRESH_REUSED if is_reuse else Happened.SESSION_ENDED,
         user=event.username_hmac,
         request_id=cause.correlation_id,
         by=cause.user_id,

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import secrets
 import time
-from typing import Final, Protocol, cast
+from typing import Final, NamedTuple, Protocol, cast
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -32,7 +32,7 @@ _ANSWER_S_MAX: Final = 5.0
 class Appends(Protocol):
     """Where security events go."""
 
-    async def append(self, key: str | None, body: bytes, headers: Headers) -> None:
+    async def append(self, key: str, body: bytes, headers: Headers) -> None:
         """Append a record and wait until it stands; raises `Unavailable`."""
         ...
 
@@ -41,13 +41,18 @@ class Appends(Protocol):
         ...
 
 
+class _Told(NamedTuple):
+    event_id: str
+    event: SecurityEvent
+
+
 class Audit:
     """The audit trail of one process; `process` is its name in the topic registry."""
 
     def __init__(self, process: str, log: Appends) -> None:
         self._process: Final = process
         self._log: Final = log
-        self._waiting: Final[asyncio.Queue[SecurityEvent]] = asyncio.Queue(_WAITING_MAX)
+        self._waiting: Final[asyncio.Queue[_Told]] = asyncio.Queue(_WAITING_MAX)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -67,10 +72,13 @@ class Audit:
         await asyncio.gather(self._task, return_exceptions=True)
         await self._log.stop()
 
-    def tell(self, event: SecurityEvent) -> None:
-        """Have the event appended soon; returns at once, whatever the broker does."""
+    def tell(self, event: SecurityEvent, *, event_id: str | None = None) -> None:
+        """Have the event appended soon; returns at once, whatever the broker does.
+
+        Processes that tell of the same thing give it the same id: readers then show it once.
+        """
         try:
-            self._waiting.put_nowait(event)
+            self._waiting.put_nowait(_Told(event_id or secrets.token_hex(16), event))
         except asyncio.QueueFull:
             metrics.AUDIT_DROPPED.labels("full").inc()
 
@@ -83,18 +91,20 @@ class Audit:
             for _ in events:
                 self._waiting.task_done()
 
-    async def _appended(self, event: SecurityEvent) -> None:
+    async def _appended(self, told: _Told) -> None:
+        event = told.event
         try:
-            await self._log.append(event.user, encode(event), self._headers(event))
+            await self._log.append(event.user or told.event_id, encode(event), self._headers(told))
         except Unavailable as error:
             metrics.AUDIT_DROPPED.labels("unavailable").inc()
             _LOG.warning("a security event is lost: %s", error)
         else:
             metrics.AUDIT_EVENTS.labels(event.happened).inc()
 
-    def _headers(self, event: SecurityEvent) -> Headers:
+    def _headers(self, told: _Told) -> Headers:
+        event = told.event
         headers = cloud_event(
-            event_id=secrets.token_hex(16),
+            event_id=told.event_id,
             event_type=event.TYPE,
             source=f"cnop/{self._process}",
             time_ms=int(time.time() * 1_000),
@@ -113,7 +123,7 @@ class AuditLog:
         self._connecting: Final = asyncio.Lock()
         self._kafka: AIOKafkaProducer | None = None
 
-    async def append(self, key: str | None, body: bytes, headers: Headers) -> None:
+    async def append(self, key: str, body: bytes, headers: Headers) -> None:
         """Append a record and wait for its acknowledgement.
 
         Raises:
@@ -127,7 +137,7 @@ class AuditLog:
                     await kafka.send(
                         self._settings.topic(SECURITY_AUDIT),
                         body,
-                        key=key.encode() if key else None,
+                        key=key.encode(),
                         headers=headers,
                     ),
                 )

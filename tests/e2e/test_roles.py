@@ -15,6 +15,7 @@ from runtime.devstack.background import Stack
 from schemas.identity import Role
 
 REVOKED_S = 2.0
+NEW_PASSWORD = "N3w!N3w!N3w!N3w!"  # noqa: S105  # of a test
 EXAMPLES = {
     "order_id": "0123456789abcdef0123456789abcdef",
     "asset_id": "BTC",
@@ -164,12 +165,16 @@ async def test_the_audit_tells_what_happened_to_a_user_and_no_name(stack: Stack)
         wrong = await gateways.sign_in(trader.username, "Wr0ng!Wr0ng!Wr0ng")
         refused = await trader.send("POST", "/ops/markets/BTC-USD/halt")
         assert refused.status_code == 403
+        passwords = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+        changed = await trader.send("POST", "/auth/password", json=passwords)
+        assert changed.status_code == 204
         await operator.write_ok(f"/ops/users/{trader.username}/lock")
-        await gateways.sign_in(trader.username)
+        await gateways.sign_in(trader.username, NEW_PASSWORD)
         wanted = {
             "signed-in",
             "sign-in-failed",
             "role-refused",
+            "password-changed",
             "user-locked",
             "session-ended",
             "sign-in-locked",
@@ -186,12 +191,13 @@ async def test_the_audit_tells_what_happened_to_a_user_and_no_name(stack: Stack)
         assert len(events) == len(wanted)
         assert by["sign-in-failed"]["request_id"] == wrong.headers["x-request-id"]
         assert by["role-refused"]["request_id"] == refused.headers["x-request-id"]
+        assert by["password-changed"]["request_id"] == changed.headers["x-request-id"]
         assert by["role-refused"]["call"] == "POST /api/v1/ops/markets/{symbol}/halt"
         same_place = {each["address"] for each in events if "address" in each}
         assert len(same_place) == 1
         assert by["user-locked"]["by"] != by["session-ended"]["user"]
         text = json.dumps(events)
-        for secret in (trader.username, trader.token, PASSWORD, "127."):
+        for secret in (trader.username, trader.token, PASSWORD, NEW_PASSWORD, "127."):
             assert secret not in text
 
 

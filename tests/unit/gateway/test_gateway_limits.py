@@ -5,10 +5,11 @@ from typing import Any
 import httpx
 import pytest
 from prometheus_client import REGISTRY
+from starlette.types import Scope
 
 from gateway.addresses import network_of
 from gateway.app import app
-from gateway.limits import STATE, Limits, MachineCounts, count_order, limits_of
+from gateway.limits import STATE, Limits, MachineCounts, Tell, count_order, limits_of
 from gateway.problems import Problem
 from gateway.redis_counts import RedisCounts
 from runtime.security.buckets import Buckets, Rate
@@ -29,14 +30,21 @@ class Clock:
         return self.now_s
 
 
+def untold(_: Buckets) -> Tell:
+    return lambda *_: None
+
+
 class Served:
     """The application as a server with limits serves it, to callers of any address."""
 
     def __init__(self, settings: Settings) -> None:
         self.clock = Clock()
-        self.state = {
-            STATE: Limits(settings, MachineCounts(Buckets.private(b"s" * 32, self.clock)))
-        }
+        self.told: list[tuple[str, str]] = []
+        counts = MachineCounts(Buckets.private(b"s" * 32, self.clock))
+        self.state = {STATE: Limits(settings, counts, self.tell)}
+
+    def tell(self, _: Scope, limit: str, counted: str) -> None:
+        self.told.append((limit, counted))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await app(scope | {"state": dict(self.state)}, receive, send)
@@ -74,6 +82,7 @@ async def test_a_request_too_many_is_a_429_that_says_when_to_come_back(served: S
     assert refused.headers["ratelimit"] == '"address";r=0;t=3'
     assert refused.headers["x-request-id"] == refused.json()["request_id"]
     assert hits("address") == before + 1
+    assert served.told == [("address", "address 192.0.2.1")]
     served.clock.now_s += int(refused.headers["retry-after"])
     assert (await served.get(OPEN)).status_code == 200
 
@@ -145,7 +154,7 @@ async def test_without_limits_nothing_is_counted_or_said() -> None:
 
 
 def test_the_test_profile_lifts_the_limits() -> None:
-    assert limits_of(Settings(profile="test")) is None
+    assert limits_of(Settings(profile="test"), untold) is None
 
 
 async def test_gateways_of_one_state_directory_count_together(tmp_path: Any) -> None:
@@ -155,7 +164,7 @@ async def test_gateways_of_one_state_directory_count_together(tmp_path: Any) -> 
         "rate_address_burst": 3,
         "rate_address_per_s": 0.001,
     }
-    first, second = (limits_of(Settings.model_validate(here)) for _ in range(2))
+    first, second = (limits_of(Settings.model_validate(here), untold) for _ in range(2))
     assert first is not None
     assert second is not None
     scope = {"path": "/", "client": ("192.0.2.1", 1), "headers": []}
@@ -168,7 +177,8 @@ async def test_gateways_of_one_state_directory_count_together(tmp_path: Any) -> 
 async def test_where_no_file_can_be_shared_each_process_counts_by_itself(tmp_path: Any) -> None:
     (tmp_path / "file").touch()
     limits = limits_of(
-        Settings(profile="standard", state_dir=tmp_path / "file", secrets_dir=tmp_path / "secrets")
+        Settings(profile="standard", state_dir=tmp_path / "file", secrets_dir=tmp_path / "secrets"),
+        untold,
     )
     assert limits is not None
     await limits.count_request({"path": "/", "client": None, "headers": []})

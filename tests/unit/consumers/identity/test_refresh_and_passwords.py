@@ -243,6 +243,18 @@ def test_whatever_is_presented_when_only_the_newest_works_and_only_old_uses_end_
         assert desk.lives(session)
 
 
+def test_a_token_that_comes_again_late_is_told_as_that() -> None:
+    desk = Desk()
+    session = desk.sign_in()
+    desk.refresh(session, (0, "h0"), "h1")
+    desk.now_ms += LEEWAY_MS + 1
+    ended = desk.refresh(session, (0, "h0"), "h2")
+    (told,) = CONTEXT.outbox(ended, Cause("identity.commands", 0, 9, 0, "c"))
+    assert isinstance(told.message, SecurityEvent)
+    assert (told.topic, told.message.user) == (SECURITY_AUDIT, "ann")
+    assert told.message.happened is Happened.REFRESH_REUSED
+
+
 def test_another_password_ends_all_other_sessions_and_gives_the_attempt_back() -> None:
     desk = Desk()
     mine, *others = (desk.sign_in(), desk.sign_in(), desk.sign_in())

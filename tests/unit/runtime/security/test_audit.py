@@ -20,13 +20,13 @@ class Topic:
     """`security.audit` in memory; `open` lets appends through, `is_down` refuses them."""
 
     def __init__(self) -> None:
-        self.records: list[tuple[str | None, bytes, Headers]] = []
+        self.records: list[tuple[str, bytes, Headers]] = []
         self.open = asyncio.Event()
         self.open.set()
         self.is_down = False
         self.is_stopped = False
 
-    async def append(self, key: str | None, body: bytes, headers: Headers) -> None:
+    async def append(self, key: str, body: bytes, headers: Headers) -> None:
         await self.open.wait()
         if self.is_down:
             raise Unavailable("no broker")
@@ -52,6 +52,18 @@ async def test_an_event_stands_under_its_user_with_its_request() -> None:
     assert (said["ce_source"], said["correlation-id"]) == (b"cnop/gateway", b"r")
     assert said["x-source"] == b"gateway"
     assert topic.is_stopped
+
+
+async def test_what_several_processes_tell_of_has_one_id_and_one_place() -> None:
+    topic = Topic()
+    for _ in range(2):
+        trail = Audit("auth", topic)
+        trail.start()
+        trail.tell(SecurityEvent(happened=Happened.KEY_ROTATED, detail="k"), event_id="same")
+        await trail.stop()
+    assert [(key, header_map(headers)["ce_id"]) for key, _, headers in topic.records] == [
+        ("same", b"same")
+    ] * 2
 
 
 async def test_what_finds_the_buffer_full_is_dropped_and_counted(
