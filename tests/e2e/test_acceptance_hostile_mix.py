@@ -63,7 +63,7 @@ def _wait_ready(gateway: Child, port: int) -> None:
 async def trader(stack: Stack, port: int) -> AsyncIterator[Trader]:
     """Somebody with money, who asks through that gateway from an address of their own."""
     async with Gateways.of(stack) as gateways:
-        somebody = await gateways.funded("50000")
+        somebody = await gateways.funded("10000")
     through = Gateways([f"http://{LOOPBACK}:{port}"], address=loopback())
     yield await through.signed_in(somebody.username)
     await through._clients[0].aclose()
