@@ -2,9 +2,10 @@
 
 PYTHON := .venv/bin/python
 CNOP := $(PYTHON) -m runtime.cli
+PACKAGES := schemas runtime producers consumers read_models gateway simulation benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down status reset check format test bench clean
+.PHONY: help run up down status reset check audit format test bench clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,11 +25,15 @@ status: .venv/.ready ## Show the processes that run
 reset: .venv/.ready ## Stop it and drop the local data
 	@$(CNOP) reset
 
-check: .venv/.ready ## Lint, format, types, imports: what CI checks
+check: .venv/.ready ## Lint, format, types, imports, weak spots: what CI checks
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m pyright
 	.venv/bin/lint-imports
+	$(PYTHON) -m bandit --quiet --severity-level medium --recursive $(PACKAGES)
+
+audit: .venv/.ready ## Look for known holes in what the locks name; asks PyPI
+	.venv/bin/pip-audit --strict --disable-pip --no-deps --requirement requirements.lock
 
 format: .venv/.ready ## Format the code
 	$(PYTHON) -m ruff check --fix .

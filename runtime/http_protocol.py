@@ -21,6 +21,8 @@ from runtime.security.proxies import Proxies
 HEAD_BYTES_MAX: Final = 16 * 1024
 """Request line and headers; an access token of 4 KiB fits."""
 HEADERS_MAX: Final = 100
+VERSIONS: Final = ("1.0", "1.1")
+"""The parser reads others too: HTTP/0.9 has no headers, and 2.0 is another protocol."""
 CONNECTIONS_MAX: Final = 10_000
 """Of one gateway process."""
 UNREAD_S_MAX: Final = 30.0
@@ -135,8 +137,11 @@ class Protocol(HttpToolsProtocol):
         """The head is whole.
 
         Raises:
-            ValueError: it is too large; the parser stops and `send_400_response` follows.
+            ValueError: it is too large, or of no version that we speak; the parser stops and
+                `send_400_response` follows.
         """
+        if self.parser.get_http_version() not in VERSIONS:
+            raise ValueError(BAD.detail)
         if self._is_too_large():
             self._refusal = TOO_LARGE
             raise ValueError(TOO_LARGE.detail)

@@ -3,8 +3,6 @@
 import asyncio
 import socket
 import time
-import urllib.error
-import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -18,6 +16,7 @@ from runtime.devstack.children import Child, last_lines
 from runtime.devstack.errors import CannotStart
 from runtime.devstack.jars import ensure_jars, java
 from runtime.devstack.ports import LOOPBACK, free_port, require_free
+from runtime.devstack.probe import status_of
 from runtime.devstack.processes import FOLLOWER_NICENESS
 from runtime.kafka_access import set_passwords
 from runtime.kafka_options import kafka_options
@@ -345,7 +344,7 @@ async def kafka_answers(settings: Settings) -> bool:
 
 async def dynamodb_answers(endpoint: str) -> bool:
     """Whether a DynamoDB endpoint answers HTTP; an unsigned request gets a 400 from it."""
-    return await asyncio.to_thread(_http_answers, endpoint)
+    return await asyncio.to_thread(status_of, endpoint) is not None
 
 
 def _listens(bootstrap: str) -> bool:
@@ -355,17 +354,6 @@ def _listens(bootstrap: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def _http_answers(endpoint: str) -> bool:
-    try:
-        with urllib.request.urlopen(endpoint, timeout=2):  # noqa: S310  # our own setting
-            return True
-    except urllib.error.HTTPError as answer:
-        answer.close()
-        return True
-    except OSError:
-        return False
 
 
 async def wait_until(name: str, answers: Answers, child: Child | None = None) -> None:

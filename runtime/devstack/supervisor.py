@@ -2,14 +2,11 @@
 
 import asyncio
 import contextlib
-import functools
 import shutil
 import signal
-import ssl
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Generator
+from http import HTTPStatus
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -21,6 +18,7 @@ from runtime.devstack.errors import CannotStart
 from runtime.devstack.jars import have_jars
 from runtime.devstack.local import LocalServers, Server, for_use
 from runtime.devstack.ports import require_free
+from runtime.devstack.probe import status_of
 from runtime.devstack.processes import Planned
 from runtime.devstack.state import ProcessStatus, StackStatus, State
 from runtime.security.files import ensure_secrets
@@ -337,31 +335,11 @@ class _Probe:
     def reachable(self) -> bool:
         """Whether all gateways said lately that they are ready."""
         if time.monotonic() >= self._next:
-            self._reachable = all(_answers(f"{each}/health/ready") for each in self._urls)
+            self._reachable = all(
+                status_of(f"{each}/health/ready") == HTTPStatus.OK for each in self._urls
+            )
             self._next = time.monotonic() + _PROBE_EVERY_S * (4 if self._reachable else 1)
         return self._reachable
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(  # noqa: S310  # our own gateway
-            url, timeout=2, context=_anybody()
-        ) as answer:
-            return bool(answer.status == 200)  # noqa: PLR2004  # OK
-    except urllib.error.HTTPError as answer:
-        answer.close()
-        return False
-    except OSError:
-        return False
-
-
-@functools.lru_cache(maxsize=1)
-def _anybody() -> ssl.SSLContext:
-    """TLS with whatever certificate: our own gateway's names no loopback, and nothing is sent."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 async def _create(settings: Settings) -> None:

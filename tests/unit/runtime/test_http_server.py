@@ -100,7 +100,14 @@ def code_of(wire: Wire) -> str:
 
 
 @pytest.mark.parametrize(
-    "sent", [b"FOO / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nno colon\r\n\r\n", b"\x16\x03\x01\r\n"]
+    "sent",
+    [
+        b"FOO / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        b"\x16\x03\x01\r\n",
+        b"GET /\r\n\r\n",
+        b"GET / HTTP/2.0\r\n\r\n",
+    ],
 )
 async def test_what_is_no_http_is_a_problem(sent: bytes) -> None:
     protocol, wire = connected()

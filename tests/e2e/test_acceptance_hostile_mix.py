@@ -1,0 +1,130 @@
+"""Everybody attacks at once, and one honest trader trades on.
+
+A gateway with its limits on joins the shared system. First the trader is alone, then all attacks
+of support/hostile.py run at their fixed rates. Latency counts from when an order was due.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Final
+
+import hostile
+import httpx
+import pytest
+from mutants import Forger
+from traders import Gateways, Trader, loopback, order
+
+from runtime.devstack.background import Stack
+from runtime.devstack.children import Child, last_lines
+from runtime.devstack.ports import LOOPBACK, free_port
+
+SECONDS: Final = float(os.environ.get("CNOP_HOSTILE_S", "30"))
+ORDERS_PER_S: Final = 10
+SLOWER_MOST: Final = 3.0
+SENT_LEAST: Final = 0.95
+"""Of the attacks that were due; fewer would prove nothing."""
+START_S: Final = 60.0
+
+
+@pytest.fixture
+def port(stack: Stack, tmp_path: Path) -> Iterator[int]:
+    """A gateway with the limits of a real one."""
+    port = free_port()
+    command = [sys.executable, "-m", "runtime.cli", "gateway", "--port", str(port)]
+    env = stack.environment | {"CNOP_PROFILE": "standard"}
+    gateway = Child(command, log=tmp_path / "gateway.log", env=env)
+    try:
+        _wait_ready(gateway, port)
+        yield port
+        assert gateway.returncode is None, last_lines(gateway.log, 20)
+    finally:
+        gateway.stop()
+
+
+def _wait_ready(gateway: Child, port: int) -> None:
+    deadline_s = time.monotonic() + START_S
+    while time.monotonic() < deadline_s and gateway.returncode is None:
+        try:
+            if httpx.get(f"http://{LOOPBACK}:{port}/health/ready").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.2)
+    pytest.fail(f"the gateway did not start: {last_lines(gateway.log, 20)}")
+
+
+@pytest.fixture
+async def trader(stack: Stack, port: int) -> AsyncIterator[Trader]:
+    """Somebody with money, who asks through that gateway from an address of their own."""
+    async with Gateways.of(stack) as gateways:
+        somebody = await gateways.funded("10000")
+    through = Gateways([f"http://{LOOPBACK}:{port}"], address=loopback())
+    yield await through.signed_in(somebody.username)
+    await through._clients[0].aclose()
+
+
+async def trade(trader: Trader, seconds: float) -> list[float]:
+    """Milliseconds of each order from when it was due; all have to be filled."""
+    began_s = time.monotonic()
+
+    async def place(due_s: float) -> float:
+        await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+        answer = await trader.send("POST", "/orders", json=order())
+        assert answer.status_code == 201, answer.text
+        assert answer.json()["data"]["status"] == "FILLED", answer.text
+        return (time.monotonic() - due_s) * 1000
+
+    due = [began_s + n / ORDERS_PER_S for n in range(int(seconds * ORDERS_PER_S))]
+    return await asyncio.gather(*(place(each) for each in due))
+
+
+def p99(took_ms: list[float]) -> float:
+    return sorted(took_ms)[int(len(took_ms) * 0.99)]
+
+
+async def attack(stack: Stack, port: int, victim: Trader) -> dict[str, Counter[str]]:
+    async with Gateways.of(stack) as gateways:
+        attacker = await gateways.trader()
+        used = attacker.refresh_token
+        assert (await attacker.refresh()).status_code == 200
+    mutants = Forger(victim.token, bytes(32)).mutants().values()
+    config = {
+        "port": port,
+        "seconds": SECONDS,
+        "victim": victim.username,
+        "mutants": [each for each in mutants if each.isascii() and each.isprintable()],
+        "replayed": used,
+        "attacker_token": attacker.token,
+    }
+    attacking = await asyncio.create_subprocess_exec(
+        *(sys.executable, hostile.__file__, json.dumps(config)), stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await attacking.communicate()
+    assert attacking.returncode == 0
+    return {kind: Counter(came) for kind, came in json.loads(said).items()}
+
+
+async def test_an_honest_trader_trades_on_while_everybody_attacks(
+    stack: Stack, port: int, trader: Trader
+) -> None:
+    await trade(trader, 5.0)
+    quiet_ms = await trade(trader, SECONDS)
+
+    attacking = asyncio.create_task(attack(stack, port, trader))
+    hostile_ms = await trade(trader, SECONDS)
+    came = await attacking
+
+    summary = f"p99 quiet {p99(quiet_ms):.0f} ms, attacked {p99(hostile_ms):.0f} ms; {came}"
+    sys.stdout.write(f"\n{summary}\n")
+    for kind, rate in hostile.RATES.items():
+        assert came[kind].total() >= SENT_LEAST * rate * SECONDS, (kind, came[kind])
+        bad = {each for each in came[kind] if each[0] in "25"}
+        assert not bad, (kind, came[kind])
+    assert came["slow"].total() >= hostile.SLOW_SOCKETS
+    assert p99(hostile_ms) <= SLOWER_MOST * p99(quiet_ms), summary
