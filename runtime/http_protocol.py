@@ -140,7 +140,7 @@ class Protocol(HttpToolsProtocol):
             ValueError: it is too large, or of no version that we speak; the parser stops and
                 `send_400_response` follows.
         """
-        if self.parser.get_http_version() not in VERSIONS:
+        if self.parser is None or self.parser.get_http_version() not in VERSIONS:
             raise ValueError(BAD.detail)
         if self._is_too_large():
             self._refusal = TOO_LARGE
