@@ -87,7 +87,7 @@ class Workload:
             (4, self._profile),
             (6, self._refresh),
             (2, self._change_password),
-            (2, self._operate),
+            (4, self._operate),
             (3, self._poison),
             (3, self._tick),
             (2, self._halt_or_resume),

@@ -1,6 +1,7 @@
 """Who waits too long to try a password hears that it is busy, not that something is down."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from consumers.auth.attempts import Attempts
@@ -22,10 +23,13 @@ class Silent:
 
 async def test_who_is_not_let_in_in_time_is_told_to_come_back() -> None:
     unreached = cast("Any", None)
+    pseudonyms = Pseudonyms(b"k" * 32)
+    today = datetime.now(UTC).date()
+    pseudonyms.take(dict.fromkeys((today, today + timedelta(days=1)), b"d" * 32))
     attempts = Attempts(
         identity=cast("Any", Silent()),
         passwords=unreached,
-        pseudonyms=Pseudonyms(b"k" * 32),
+        pseudonyms=pseudonyms,
         vault=unreached,
         audit=unreached,
     )
