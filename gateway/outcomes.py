@@ -44,6 +44,10 @@ async def result_of(reply: Reply, people: People) -> Result:  # noqa: PLR0911  #
             return Result({"message": "Profile updated successfully", "user": profile})
         case identity.RoleChanged() | identity.UserLocked() | identity.UserUnlocked():
             return Result({"role": event.user.role, "locked": event.user.locked})
+        case identity.ApiKeyMade():
+            return Result(await people.api_key_view(event))
+        case identity.ApiKeyDeleted():
+            return Result({})
         case identity.SessionEnded():
             return Result({"message": "Logged out successfully"})
         case _:

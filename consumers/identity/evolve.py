@@ -20,6 +20,8 @@ from schemas.envelope import Cause
 from schemas.identity import (
     AddressReserved,
     AddressSettled,
+    ApiKeyDeleted,
+    ApiKeyMade,
     AttemptsForgotten,
     Ciphertext,
     CommandRefused,
@@ -114,6 +116,10 @@ def _apply(state: State, event: Message, now_ms: int) -> None:  # noqa: C901, PL
             _change_password(_person(state, event.username_hmac), event, now_ms)
         case SessionEnded():
             _person(state, event.username_hmac).sessions.pop(event.session_id, None)
+        case ApiKeyMade():
+            _person(state, event.username_hmac).api_keys[event.api_key_id] = event.expires_at_ms
+        case ApiKeyDeleted():
+            _person(state, event.username_hmac).api_keys.pop(event.api_key_id, None)
         case AttemptsForgotten():
             _forget(state, event.entity)
         case _:
