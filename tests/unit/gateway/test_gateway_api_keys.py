@@ -15,6 +15,7 @@ from consumers.auth.api_keys import ApiKeys
 from gateway.app import app
 from gateway.auth import Auth
 from gateway.people import People
+from gateway.services import _followed
 from gateway.sessions import Sessions
 from producers.commands import Acknowledgement
 from runtime.security.api_keys import hash_of
@@ -26,7 +27,15 @@ from runtime.settings import Settings
 from schemas.auth import TokensSecret, Validate, Verdict, Verdicts
 from schemas.codec import Message, encode
 from schemas.envelope import CE_TYPE, Cause
-from schemas.identity import EndSession, RegisterUser, SessionStarted, SettleSignIn, UserRegistered
+from schemas.identity import (
+    ApiKeyDeleted,
+    EndSession,
+    RegisterUser,
+    SessionStarted,
+    SettleSignIn,
+    UserRegistered,
+)
+from schemas.topics import IDENTITY_JOURNAL
 
 HMAC = "ann"
 PATH = "/api/v1/auth/api-keys"
@@ -211,3 +220,23 @@ async def test_what_is_no_key_id_is_no_key(ann: Ann, api_key_id: str) -> None:
     answer = await ann.send("DELETE", f"{PATH}/{api_key_id}")
     assert (answer.status_code, answer.json()["code"]) == (404, "unknown-api-key")
     assert ann.door.published == []
+
+
+def test_a_key_deleted_through_another_gateway_is_dead_here_too() -> None:
+    unused: Any = None
+    auth = Auth(unused, unused, Sessions(60.0))
+    verdict = Verdict(
+        user_id="u",
+        username_hmac=HMAC,
+        session_id="key",
+        role="trader",
+        expires_at_ms=round(time.time() * 1_000) + 60_000,
+        scopes=("read",),
+    )
+    auth.sessions.put(b"hash", verdict)
+    (identity,) = (each for each in _followed(unused, auth) if each.topic == IDENTITY_JOURNAL)
+    deleted = ApiKeyDeleted(user_id="u", username_hmac=HMAC, api_key_id="key")
+    assert auth.sessions.get(b"hash") is not None
+    identity.watched[ApiKeyDeleted.TYPE](encode(deleted))
+    assert auth.sessions.get(b"hash") is None
+    assert identity.concerns[ApiKeyDeleted.TYPE] == ("api-keys",)
