@@ -18,7 +18,7 @@ from read_models.users.queries import ApiKeyRows
 from runtime.security.api_keys import hash_of, new_api_key
 from schemas.auth import Verdict
 from schemas.codec import Message
-from schemas.identity import DeleteApiKey, MakeApiKey, Reason
+from schemas.identity import DeleteApiKey, MakeApiKey, Reason, Scope
 from schemas.topics import IDENTITY, IDENTITY_COMMANDS
 
 _MADE: Final = 201
@@ -53,7 +53,7 @@ async def _command(
         username_hmac=caller.username_hmac,
         session_id=caller.session_id,
         name=await services.people.encrypted_name(user, form.name),
-        scopes=form.scopes,
+        scopes=tuple(each for each in Scope if each in form.scopes),
         secret_hash=hash_of(api_key),
         expires_at_ms=form.expires_at,
     )

@@ -19,7 +19,6 @@ from pydantic import (
 
 from gateway.amounts import Amount, Price, Quantity
 from gateway.common_passwords import is_common
-from schemas.identity import Scope
 
 _USERNAME: Final = re.compile(r"[A-Za-z0-9_]{6,30}")
 _SYMBOLS: Final = frozenset("!@#$%^&*()-_=+")
@@ -184,11 +183,6 @@ def _in_the_future(moment_ms: int) -> int:
     return moment_ms
 
 
-def _once(scopes: tuple[Scope, ...]) -> tuple[Scope, ...]:
-    """Each one once, in the order of the enum."""
-    return tuple(each for each in Scope if each in scopes)
-
-
 def _moment(value: Any) -> int:  # noqa: ANN401  # whatever the JSON held
     if not isinstance(value, str):
         raise ValueError("has to be text")  # noqa: TRY004  # pydantic wants it
@@ -210,6 +204,7 @@ Moment = Annotated[
     BeforeValidator(_moment, json_schema_input_type=str),
     Field(json_schema_extra={"format": "date-time"}),
 ]
+ScopeWord = Literal["read", "trade", "deposit", "withdraw"]
 KeyName = Annotated[StrictStr, AfterValidator(key_name)]
 ClientOrderId = Annotated[StrictStr, AfterValidator(client_order_id)]
 
@@ -329,7 +324,7 @@ class ApiKeyForm(Form):
     """POST /auth/api-keys: without `expires_at` the key is good until it is deleted."""
 
     name: KeyName
-    scopes: Annotated[tuple[Scope, ...], Field(min_length=1, max_length=10), AfterValidator(_once)]
+    scopes: Annotated[tuple[ScopeWord, ...], Field(min_length=1, max_length=10)]
     expires_at: Annotated[Moment, AfterValidator(_in_the_future)] | None = None
 
 

@@ -28,15 +28,15 @@ def check_idle(partitions: Iterable[State]) -> None:
     """With no message in flight nobody claims, and each email belongs to exactly its user.
 
     Raises:
-        InvariantBroken: an email is lost, doubled or orphaned, or a locked user gets in.
+        InvariantBroken: an email is lost, doubled or orphaned, or somebody gets in who may not.
     """
     states = tuple(partitions)
     people = [person for state in states for person in state.people.values()]
     if any(person.claim for person in people):
         raise InvariantBroken("an email claim was never settled")
-    locked = [person for person in people if person.user and person.user.locked]
-    if any(person.sessions or person.api_keys for person in locked):
-        raise InvariantBroken("a locked user has sessions or API keys")
+    outside = [person for person in people if person.user is None or person.user.locked]
+    if any(person.sessions or person.api_keys for person in outside):
+        raise InvariantBroken("somebody who may not sign in has sessions or API keys")
     held = sorted((each.user.email_hmac, each.user.user_id) for each in people if each.user)
     owned = sorted((email, who.user_id) for state in states for email, who in state.emails.items())
     if held != owned:

@@ -18,6 +18,7 @@ from gateway.forms import (
 )
 from gateway.orders import placed
 from schemas.accounts import TimeInForce
+from schemas.identity import Scope
 from schemas.money import E8, format_e8
 
 REGISTRATION = {
@@ -279,11 +280,15 @@ def test_a_change_of_an_order_changes_something() -> None:
 KEY = {"name": " grid bot ", "scopes": ["trade", "read", "trade"]}
 
 
-def test_an_api_keys_name_is_trimmed_and_each_scope_counts_once() -> None:
+def test_an_api_keys_name_is_trimmed_and_its_time_is_read() -> None:
     form = ApiKeyForm.model_validate(KEY | {"expires_at": "2099-01-31T12:00:00Z"})
-    assert (form.name, form.scopes) == ("grid bot", ("read", "trade"))
+    assert (form.name, set(form.scopes)) == ("grid bot", {"read", "trade"})
     assert form.expires_at == datetime(2099, 1, 31, 12, tzinfo=UTC).timestamp() * 1_000
     assert ApiKeyForm.model_validate(KEY).expires_at is None
+
+
+def test_the_form_of_api_keys_takes_every_scope_there_is() -> None:
+    assert ApiKeyForm.model_validate(KEY | {"scopes": list(Scope)}).scopes == tuple(Scope)
 
 
 @pytest.mark.parametrize(

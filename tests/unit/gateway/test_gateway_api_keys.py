@@ -39,7 +39,7 @@ from schemas.topics import IDENTITY_JOURNAL
 
 HMAC = "ann"
 PATH = "/api/v1/auth/api-keys"
-BODY = {"name": "grid bot", "scopes": ["read"]}
+BODY = {"name": "grid bot", "scopes": ["trade", "read", "trade"]}
 DAY_MS = 86_400_000
 
 
@@ -189,7 +189,7 @@ async def test_neither_replay_nor_list_nor_log_nor_table_has_the_key(ann: Ann) -
     assert again.json() == first
     assert ann.door.asked == asked  # there is no new key that auth would have to know
     assert (await ann.send("GET")).json() == {"data": [first]}
-    assert first["name"] == "grid bot"
+    assert (first["name"], first["scopes"]) == ("grid bot", ["read", "trade"])
     kept = [str(each) for each in ann.door.decided]
     kept += [str(ann.door.table.rows(each)) for each in ("users", "api-keys", "commands")]
     for said in kept:
