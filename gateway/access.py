@@ -1,10 +1,10 @@
-"""Who may call which route: the one table, without an entry in which no route exists.
+"""Who may call which route, and with which scope a bot: without an entry no route exists.
 
 What belongs to another trader is not here but in the handlers, which answer 404.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from starlette.requests import Request
 
@@ -13,36 +13,48 @@ from gateway.services import services_of
 from gateway.telling import tell_refusal
 from runtime import metrics
 from schemas.audit import Happened
-from schemas.identity import Role
+from schemas.identity import Role, Scope
 
-Allowed = frozenset[Role] | None
 
-ANYONE: Final[Allowed] = None
-"""Also without a token."""
-SIGNED_IN: Final[Allowed] = frozenset(Role)
-TRADERS: Final[Allowed] = frozenset({Role.TRADER})
-OPERATORS: Final[Allowed] = frozenset({Role.OPERATOR})
+class Access(NamedTuple):
+    """Who may call a route: callers with these roles, of API keys only those with this scope.
 
-ACCESS: Final[Mapping[tuple[str, str], Allowed]] = {
-    ("POST", "/api/v1/orders"): TRADERS,
-    ("GET", "/api/v1/orders"): TRADERS,
-    ("DELETE", "/api/v1/orders"): TRADERS,
-    ("POST", "/api/v1/orders/test"): TRADERS,
-    ("GET", "/api/v1/orders/{order_id}"): TRADERS,
-    ("DELETE", "/api/v1/orders/{order_id}"): TRADERS,
-    ("PATCH", "/api/v1/orders/{order_id}"): TRADERS,
-    ("GET", "/api/v1/orders/{order_id}/executions"): TRADERS,
-    ("GET", "/api/v1/balance"): TRADERS,
-    ("POST", "/api/v1/balance/deposit"): TRADERS,
-    ("POST", "/api/v1/balance/withdraw"): TRADERS,
-    ("GET", "/api/v1/balance/transactions"): TRADERS,
-    ("GET", "/api/v1/balance/asset/{asset_id}"): TRADERS,
-    ("GET", "/api/v1/portfolio"): TRADERS,
-    ("GET", "/api/v1/insights/portfolio"): TRADERS,
-    ("GET", "/api/v1/account/equity"): TRADERS,
-    ("GET", "/api/v1/account/statement"): TRADERS,
-    ("GET", "/api/v1/account/fees"): TRADERS,
-    ("GET", "/api/v1/assets/{asset_id}/transactions"): TRADERS,
+    Without roles it is for anyone, also without a token; without a scope it is not for API keys.
+    """
+
+    roles: frozenset[Role] | None
+    scope: Scope | None = None
+
+
+_TRADERS: Final = frozenset({Role.TRADER})
+ANYONE: Final = Access(None)
+SIGNED_IN: Final = Access(frozenset(Role))
+OPERATORS: Final = Access(frozenset({Role.OPERATOR}))
+READS: Final = Access(_TRADERS, Scope.READ)
+TRADES: Final = Access(_TRADERS, Scope.TRADE)
+DEPOSITS: Final = Access(_TRADERS, Scope.DEPOSIT)
+WITHDRAWS: Final = Access(_TRADERS, Scope.WITHDRAW)
+
+ACCESS: Final[Mapping[tuple[str, str], Access]] = {
+    ("POST", "/api/v1/orders"): TRADES,
+    ("GET", "/api/v1/orders"): READS,
+    ("DELETE", "/api/v1/orders"): TRADES,
+    ("POST", "/api/v1/orders/test"): TRADES,
+    ("GET", "/api/v1/orders/{order_id}"): READS,
+    ("DELETE", "/api/v1/orders/{order_id}"): TRADES,
+    ("PATCH", "/api/v1/orders/{order_id}"): TRADES,
+    ("GET", "/api/v1/orders/{order_id}/executions"): READS,
+    ("GET", "/api/v1/balance"): READS,
+    ("POST", "/api/v1/balance/deposit"): DEPOSITS,
+    ("POST", "/api/v1/balance/withdraw"): WITHDRAWS,
+    ("GET", "/api/v1/balance/transactions"): READS,
+    ("GET", "/api/v1/balance/asset/{asset_id}"): READS,
+    ("GET", "/api/v1/portfolio"): READS,
+    ("GET", "/api/v1/insights/portfolio"): READS,
+    ("GET", "/api/v1/account/equity"): READS,
+    ("GET", "/api/v1/account/statement"): READS,
+    ("GET", "/api/v1/account/fees"): READS,
+    ("GET", "/api/v1/assets/{asset_id}/transactions"): READS,
     ("GET", "/api/v1/inventory/assets"): ANYONE,
     ("GET", "/api/v1/inventory/assets/{asset_id}"): ANYONE,
     ("GET", "/api/v1/markets"): ANYONE,
@@ -50,13 +62,16 @@ ACCESS: Final[Mapping[tuple[str, str], Allowed]] = {
     ("GET", "/api/v1/markets/{symbol}/trades"): ANYONE,
     ("GET", "/api/v1/markets/{symbol}/candles"): ANYONE,
     ("GET", "/api/v1/markets/{symbol}/book"): ANYONE,
-    ("GET", "/api/v1/commands/{command_id}"): ANYONE,  # a registration's id is its own proof
+    ("GET", "/api/v1/commands/{command_id}"): ANYONE,  # whose it is, its id says
     ("POST", "/api/v1/auth/register"): ANYONE,
     ("POST", "/api/v1/auth/login"): ANYONE,
     ("POST", "/api/v1/auth/refresh"): ANYONE,  # the refresh token says who
     ("POST", "/api/v1/auth/password"): SIGNED_IN,
     ("GET", "/api/v1/auth/sessions"): SIGNED_IN,
     ("DELETE", "/api/v1/auth/sessions/{session_id}"): SIGNED_IN,
+    ("POST", "/api/v1/auth/api-keys"): SIGNED_IN,
+    ("GET", "/api/v1/auth/api-keys"): SIGNED_IN,
+    ("DELETE", "/api/v1/auth/api-keys/{api_key_id}"): SIGNED_IN,
     ("POST", "/api/v1/auth/logout"): SIGNED_IN,
     ("GET", "/api/v1/auth/profile"): SIGNED_IN,
     ("PUT", "/api/v1/auth/profile"): SIGNED_IN,
@@ -75,28 +90,57 @@ ACCESS: Final[Mapping[tuple[str, str], Allowed]] = {
 }
 
 
-async def admit(request: Request, allowed: frozenset[Role], call: str) -> None:
-    """Let the caller in who has one of these roles.
+async def admit(request: Request, access: Access, call: str) -> None:
+    """Let the caller in who has one of these roles, a bot only with this scope.
 
     Raises:
-        Problem: no good token (401), or another role (403).
+        Problem: no good token (401), another role or not the scope (403).
         Unavailable: auth does not answer; nobody is let in.
     """
+    if access.roles is None:
+        return
     caller = await services_of(request).auth.caller(request)
-    if caller.role not in allowed:
-        metrics.UNAUTHORISED.labels("role").inc()
-        refused = Happened.ROLE_REFUSED
-        tell_refusal(services_of(request), request.scope, refused, call=call, detail=caller.role)
-        raise Problem("role-not-allowed")
+    if caller.role not in access.roles:
+        raise _refused(request, call, _ROLE, caller.role)
+    if caller.scopes is not None and access.scope not in caller.scopes:
+        raise _refused(request, call, _SCOPE, access.scope or "none")
+
+
+class _Refusal(NamedTuple):
+    """How one kind of refusal is counted, told and answered."""
+
+    counted: str
+    happened: Happened
+    code: str
+
+
+_ROLE: Final = _Refusal("role", Happened.ROLE_REFUSED, "role-not-allowed")
+_SCOPE: Final = _Refusal("scope", Happened.SCOPE_REFUSED, "scope-not-granted")
+
+
+def _refused(request: Request, call: str, refusal: _Refusal, detail: str) -> Problem:
+    metrics.UNAUTHORISED.labels(refusal.counted).inc()
+    services = services_of(request)
+    tell_refusal(services, request.scope, refusal.happened, call=call, detail=detail)
+    return Problem(refusal.code)
 
 
 def table() -> str:
-    """Routes and who may call them, as a table in Markdown."""
-    rows = [f"| `{method} {path}` | {_said(who)} |" for (method, path), who in ACCESS.items()]
-    return "\n".join(["| route | who |", "|---|---|", *rows])
+    """Routes, who may call them and with which scope API keys may, as a table in Markdown."""
+    rows = [
+        f"| `{method} {path}` | {_said(access)} | {_scope(access)} |"
+        for (method, path), access in ACCESS.items()
+    ]
+    return "\n".join(["| route | who | API key |", "|---|---|---|", *rows])
 
 
-def _said(allowed: Allowed) -> str:
-    if allowed is None:
+def _said(access: Access) -> str:
+    if access.roles is None:
         return "anyone"
-    return "anyone signed in" if allowed == SIGNED_IN else ", ".join(sorted(allowed))
+    return "anyone signed in" if access == SIGNED_IN else ", ".join(sorted(access.roles))
+
+
+def _scope(access: Access) -> str:
+    if access.roles is None:
+        return "any"
+    return "no" if access.scope is None else f"`{access.scope}`"

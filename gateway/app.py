@@ -12,6 +12,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import (
+    api_keys,
     assets,
     balance,
     clock,
@@ -51,12 +52,11 @@ class _Handled:
     def __init__(self, handler: Handler, method: str, path: str) -> None:
         self._handler: Final = handler
         self._call: Final = f"{method} {path}"
-        self._allowed: Final = ACCESS[method, path]
+        self._access: Final = ACCESS[method, path]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
-        if self._allowed is not None:
-            await admit(request, self._allowed, self._call)
+        await admit(request, self._access, self._call)
         response = await self._handler(request)
         await response(scope, receive, send)
 
@@ -103,6 +103,9 @@ ROUTES = (
     _route("/api/v1/auth/password", identity.change_password, "POST"),
     _route("/api/v1/auth/sessions", open_sessions.read_sessions),
     _route("/api/v1/auth/sessions/{session_id}", open_sessions.end_session, "DELETE"),
+    _route("/api/v1/auth/api-keys", api_keys.make_api_key, "POST"),
+    _route("/api/v1/auth/api-keys", api_keys.read_api_keys),
+    _route("/api/v1/auth/api-keys/{api_key_id}", api_keys.delete_api_key, "DELETE"),
     _route("/api/v1/ops/markets/{symbol}/halt", ops.halt_market, "POST"),
     _route("/api/v1/ops/markets/{symbol}/resume", ops.resume_market, "POST"),
     _route("/api/v1/ops/users/{username}/lock", ops.lock_user, "POST"),

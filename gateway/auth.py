@@ -1,7 +1,9 @@
-"""Who asks: bearer tokens, validated by the auth service and remembered for seconds."""
+"""Who asks: tokens and API keys, validated by the auth service and remembered for seconds."""
 
+import asyncio
 import hashlib
 import re
+from contextlib import suppress
 from typing import Final
 
 from starlette.requests import Request
@@ -31,11 +33,13 @@ from schemas.auth import (
     Verdict,
 )
 from schemas.codec import Message, PoisonMessage
-from schemas.identity import EVENTS, SessionEnded
+from schemas.identity import EVENTS, ApiKeyDeleted, SessionEnded
 from schemas.topics import AUTH_REQUESTS
 
 _TOKEN: Final = re.compile(r"[Bb]earer +([A-Za-z0-9._~+/=-]{1,4096})")
 _SIGN_IN_MS: Final = 5_000
+_KNOWN_S: Final = 1.0
+_KNOWN_AGAIN_S: Final = 0.02
 
 
 class Auth:
@@ -68,7 +72,7 @@ class Auth:
 
     async def _verdict(self, request: Request) -> Verdict:
         token = _bearer(request)
-        hashed = hashlib.blake2b(token.encode(), digest_size=32).digest()
+        hashed = _hashed(token)
         known = self.sessions.get(hashed)
         if known is None:
             verdict = await self._questions.verdict(hashed, token)
@@ -79,6 +83,16 @@ class Auth:
         if self.sessions.is_dead(verdict):
             raise Problem("invalid-token")
         return verdict
+
+    async def known(self, api_key: str) -> None:
+        """Wait a little until auth knows a key that was just made, so that it can be used."""
+        with suppress(TimeoutError, Unavailable):
+            async with asyncio.timeout(_KNOWN_S):
+                while True:
+                    with suppress(Problem):
+                        await self._questions.verdict(_hashed(api_key), api_key)
+                        return
+                    await asyncio.sleep(_KNOWN_AGAIN_S)
 
     async def sign_in(
         self, request: Request, username: str, password: str, *, address: str
@@ -140,6 +154,12 @@ class Auth:
         if isinstance(event, SessionEnded):
             self.sessions.end(event.session_id)
 
+    def saw_api_key_end(self, body: bytes) -> None:
+        """Take an api-key-deleted event of identity's journal."""
+        event = EVENTS.decode(ApiKeyDeleted.TYPE, body)
+        if isinstance(event, ApiKeyDeleted):
+            self.sessions.end(event.api_key_id)
+
     def _opened(self, sealed: Sealed) -> SignedInSecret:
         try:
             return self._reply_key.open(sealed, SignedInSecret)
@@ -152,6 +172,11 @@ def _unasked(answer: Message) -> Exception:
     if isinstance(answer, Refused):
         return auth_refusal(answer)
     return Unavailable(f"auth answered {answer.TYPE}")
+
+
+def _hashed(token: str) -> bytes:
+    """Under what a token's verdict is remembered."""
+    return hashlib.blake2b(token.encode(), digest_size=32).digest()
 
 
 def _bearer(request: Request) -> str:

@@ -14,6 +14,7 @@ from gateway.access import ACCESS, SIGNED_IN
 from gateway.answers import answer
 from gateway.forms import (
     AmountForm,
+    ApiKeyForm,
     LoginForm,
     NoForm,
     OrderForm,
@@ -127,6 +128,24 @@ CALLS: Final = (
         "End one of one's sessions",
         204,
         parameters=(("session_id", "path", _SESSION_ID),),
+        is_command=True,
+        refusals=(404,),
+    ),
+    Call(
+        "post",
+        "/api/v1/auth/api-keys",
+        "Make an API key for a bot; only the first answer holds the key itself",
+        201,
+        ApiKeyForm,
+        is_command=True,
+    ),
+    Call("get", "/api/v1/auth/api-keys", "List one's API keys, newest first"),
+    Call(
+        "delete",
+        "/api/v1/auth/api-keys/{api_key_id}",
+        "Delete one of one's API keys",
+        204,
+        parameters=(("api_key_id", "path", _SESSION_ID),),
         is_command=True,
         refusals=(404,),
     ),
@@ -416,7 +435,13 @@ def document() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+                "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "api_key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "cnop_ and 64 hex digits",
+                    "description": "An API key; it needs the scope that the operation names.",
+                },
             },
             "schemas": {**SHAPES, **_forms()},
         },
@@ -441,7 +466,7 @@ def _operation(call: Call) -> dict[str, Any]:
             for name, place, schema in (*call.parameters, *extra)
         ],
         "responses": _responses(call),
-        "security": [] if call.is_open else [{"token": []}],
+        "security": _security(call),
     }
     if roles := _roles(call):
         operation["x-roles"] = roles
@@ -456,8 +481,16 @@ def _operation(call: Call) -> dict[str, Any]:
 
 def _roles(call: Call) -> list[str]:
     """The only roles that may call it; empty where every caller may."""
-    allowed = ACCESS[call.method.upper(), call.path]
-    return [] if allowed in (None, SIGNED_IN) else sorted(allowed or ())
+    access = ACCESS[call.method.upper(), call.path]
+    return [] if access == SIGNED_IN else sorted(access.roles or ())
+
+
+def _security(call: Call) -> list[dict[str, list[str]]]:
+    """What opens it: a session's token, or an API key with this scope."""
+    if call.is_open:
+        return []
+    scope = ACCESS[call.method.upper(), call.path].scope
+    return [{"token": []}] if scope is None else [{"token": []}, {"api_key": [scope]}]
 
 
 _BRACES: Final = str.maketrans("", "", "{}")
@@ -468,9 +501,7 @@ def _responses(call: Call) -> dict[str, Any]:
     if call.body is not None:
         refusals |= {400, 413, 415}
     if not call.is_open:
-        refusals.add(401)
-    if _roles(call):
-        refusals.add(403)
+        refusals |= {401, 403}
     if call.is_command:
         refusals.add(409)
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}

@@ -158,6 +158,14 @@ def moment(value: str) -> int:
     raise ValueError("has to be a time such as 2030-01-31T12:00:00Z")
 
 
+def key_name(value: str) -> str:
+    """1 to 50 characters that can be seen; spaces around them do not count."""
+    name = value.strip()
+    if not 0 < len(name) <= _NAME_MAX or any(_is_control(each) for each in name):
+        raise ValueError("has to be 1 to 50 characters")
+    return name
+
+
 def client_order_id(value: str) -> str:
     """1 to 64 visible ASCII characters."""
     if _CLIENT_ID.fullmatch(value) is None:
@@ -167,6 +175,12 @@ def client_order_id(value: str) -> str:
 
 def _empty_is_none(value: Any) -> Any:  # noqa: ANN401  # whatever the JSON held
     return None if value == "" else value
+
+
+def _in_the_future(moment_ms: int) -> int:
+    if moment_ms <= (datetime.now(UTC) - _EPOCH) // _MILLISECOND:
+        raise ValueError("has to be in the future")
+    return moment_ms
 
 
 def _moment(value: Any) -> int:  # noqa: ANN401  # whatever the JSON held
@@ -190,6 +204,8 @@ Moment = Annotated[
     BeforeValidator(_moment, json_schema_input_type=str),
     Field(json_schema_extra={"format": "date-time"}),
 ]
+ScopeWord = Literal["read", "trade", "deposit", "withdraw"]
+KeyName = Annotated[StrictStr, AfterValidator(key_name)]
 ClientOrderId = Annotated[StrictStr, AfterValidator(client_order_id)]
 
 
@@ -302,6 +318,14 @@ class RoleForm(Form):
     """POST /ops/users/{username}/role."""
 
     role: Literal["trader", "analyst", "operator"]
+
+
+class ApiKeyForm(Form):
+    """POST /auth/api-keys: without `expires_at` the key is good until it is deleted."""
+
+    name: KeyName
+    scopes: Annotated[tuple[ScopeWord, ...], Field(min_length=1, max_length=10)]
+    expires_at: Annotated[Moment, AfterValidator(_in_the_future)] | None = None
 
 
 class NoForm(Form):

@@ -7,6 +7,7 @@ from gateway.problems import Problem
 from read_models.users import queries as users
 from read_models.users.queries import UserRow
 from runtime.security.profiles import (
+    API_KEY_NAME,
     Profile,
     decrypt_profile,
     encrypt_profile,
@@ -41,6 +42,35 @@ class Personal(Protocol):
     @property
     def updated_at_ms(self) -> int:
         """Broker time of the last change."""
+        ...
+
+
+class NamedKey(Protocol):
+    """An API key, be it in an event or a row; times are broker ms."""
+
+    @property
+    def api_key_id(self) -> str:
+        """32 hex digits."""
+        ...
+
+    @property
+    def name(self) -> Ciphertext:
+        """What its user calls it, encrypted."""
+        ...
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """What it may do."""
+        ...
+
+    @property
+    def made_at_ms(self) -> int:
+        """When it was made."""
+        ...
+
+    @property
+    def expires_at_ms(self) -> int | None:
+        """When its time is over; None for never."""
         ...
 
 
@@ -91,6 +121,35 @@ class People:
             return await encrypt_profile(self._vault, user.profile.key_id, profile)
         except Erased:
             raise Problem("unknown-user") from None
+
+    async def encrypted_name(self, user: Personal, name: str) -> Ciphertext:
+        """The name that a person gives an API key, under the person's key.
+
+        Raises:
+            Problem: the person was erased.
+        """
+        try:
+            return await self._vault.encrypt(user.profile.key_id, name.encode(), use=API_KEY_NAME)
+        except Erased:
+            raise Problem("unknown-user") from None
+
+    async def api_key_view(self, key: NamedKey) -> dict[str, Any]:
+        """An API key as its user sees it.
+
+        Raises:
+            Problem: the person was erased.
+        """
+        try:
+            name = await self._vault.decrypt(key.name, use=API_KEY_NAME)
+        except (Erased, PoisonMessage):
+            raise Problem("unknown-user") from None
+        return {
+            "api_key_id": key.api_key_id,
+            "name": name.decode(),
+            "scopes": list(key.scopes),
+            "created_at": rfc3339(key.made_at_ms),
+            "expires_at": None if key.expires_at_ms is None else rfc3339(key.expires_at_ms),
+        }
 
     async def view(self, user: Personal) -> dict[str, Any]:
         """The profile as the contract writes it; an erased person's says so in each field.

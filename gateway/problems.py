@@ -45,6 +45,9 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "user-locked": Kind(403, "User locked", "An operator locked this user."),
     "role-not-allowed": Kind(403, "Role not allowed", "Your role does not allow this."),
+    "scope-not-granted": Kind(
+        403, "Scope not granted", "The API key has not the scope that this needs."
+    ),
     # identity
     "username-taken": Kind(409, "Username taken", "This username belongs to somebody already."),
     "email-taken": Kind(409, "Email taken", "This email belongs to somebody already."),
@@ -56,6 +59,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "unknown-user": Kind(404, "Unknown user", "There is no such user."),
     "unknown-session": Kind(404, "Unknown session", "There is no such session."),
+    "unknown-api-key": Kind(404, "Unknown API key", "There is no such API key."),
+    "too-many-api-keys": Kind(422, "Too many API keys", "The limit of API keys is reached."),
     "sign-in-busy": Kind(
         429, "Sign-in busy", "Too many sign-ins at the same time; try again in a moment."
     ),

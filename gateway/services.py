@@ -36,7 +36,7 @@ from runtime.security.sealed import SealingKey
 from runtime.security.vault import Vault, Wrapping
 from runtime.settings import Settings
 from runtime.table import Readable
-from schemas.identity import SessionEnded
+from schemas.identity import ApiKeyDeleted, SessionEnded
 from schemas.topics import ACCOUNTS_JOURNAL, IDENTITY_JOURNAL
 
 ORDERS: Final = "orders"
@@ -150,9 +150,13 @@ def _followed(table: Readable, auth: Auth) -> tuple[Followed, ...]:
         Followed(
             IDENTITY_JOURNAL,
             dict.fromkeys(users.USER_EVENTS, ("users",))
-            | dict.fromkeys(users.SESSION_EVENTS, ("sessions",)),
+            | dict.fromkeys(users.SESSION_EVENTS, ("sessions",))
+            | dict.fromkeys(users.API_KEY_EVENTS, ("api-keys",)),
             identity_positions,
-            {SessionEnded.TYPE: auth.saw_session_end},
+            {
+                SessionEnded.TYPE: auth.saw_session_end,
+                ApiKeyDeleted.TYPE: auth.saw_api_key_end,
+            },
         ),
     )
 

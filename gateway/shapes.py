@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from gateway.parameters import Interval, OrderWord, Source
 from schemas.accounts import Liquidity, OrderStatus, Side, TimeInForce
-from schemas.identity import Role
+from schemas.identity import Role, Scope
 
 Schema = dict[str, Any]
 
@@ -51,6 +51,14 @@ _CURSOR: Final = {"next_cursor": _TEXT_OR_NULL}
 _MORE: Final = {"has_more": _FLAG}
 
 _USER_STANDING: Final = _object(role=_word(Role), locked=_FLAG)
+
+_API_KEY: Final = {
+    "api_key_id": _TEXT,
+    "name": _TEXT,
+    "scopes": _list(_word(Scope)),
+    "created_at": _TIME,
+    "expires_at": _TIME_OR_NULL,
+}
 
 _PROBLEM: Final = _object(
     type={"type": "string", "format": "uri"},
@@ -186,6 +194,8 @@ ANSWERS: Final[Mapping[tuple[str, str], Schema]] = {
             )
         )
     ),
+    ("post", "/auth/api-keys"): _object(**_API_KEY, api_key=_TEXT),
+    ("get", "/auth/api-keys"): _object(data=_list(_object(**_API_KEY))),
     ("get", "/balance"): _object(
         current_balance=_DECIMAL,
         updated_at=_TIME_OR_NULL,

@@ -42,6 +42,7 @@ def tell_refusal(
             request_id=request_id_of(request),
             call=call,
             detail=detail,
+            api_key=None if caller is None or caller.scopes is None else caller.session_id,
         )
     )
 

@@ -112,7 +112,7 @@ SIGN_INS = Counter(
 
 UNAUTHORISED = Counter(
     "cnop_gateway_unauthorised_total",
-    "Requests refused for their token (401) or for their role (403).",
+    "Requests refused for their token (401), or for their role or scope (403).",
     ["reason"],
 )
 AUDIT_EVENTS = Counter(

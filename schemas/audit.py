@@ -26,6 +26,10 @@ class Happened(StrEnum):
     PASSWORD_CHANGED = "password-changed"  # noqa: S105  # what happened
     REFRESH_REUSED = "refresh-reused"
     """A refresh token came again long after its use, so its session ended."""
+    API_KEY_MADE = "api-key-made"
+    API_KEY_DELETED = "api-key-deleted"
+    SCOPE_REFUSED = "scope-refused"
+    """An API key asked for what its scopes do not cover."""
     KEY_ROTATED = "key-rotated"
     """Auth found a new key that signs access tokens."""
     RATE_LIMITED = "rate-limited"
@@ -36,8 +40,8 @@ class SecurityEvent(Message):
     """One thing that happened.
 
     `user` and `address` are pseudonyms, `by` is the user id of who did it to `user` (absent for the
-    command line), `call` a route or message type, `detail` a reason code, a role, a key id or the
-    name of a limit.
+    command line), `call` a route or message type, `detail` a reason code, a role, a key id, a
+    scope or the name of a limit; `api_key` the id of the API key that it is about or that asked.
     """
 
     TYPE: ClassVar[str] = "security.event.v1"
@@ -48,6 +52,7 @@ class SecurityEvent(Message):
     by: str | None = None
     call: str | None = None
     detail: str | None = None
+    api_key: str | None = None
 
 
 EVENTS: Final = Codec(SecurityEvent)

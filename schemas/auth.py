@@ -121,7 +121,7 @@ class ChangePassword(Message):
 
 
 class Validate(Message):
-    """Say who holds each of these access tokens."""
+    """Say who holds each of these access tokens and API keys."""
 
     TYPE: ClassVar[str] = "auth.validate.v1"
     secret: Sealed
@@ -138,20 +138,24 @@ class SignedIn(Message):
 
 
 class PasswordChanged(Message):
-    """The new password counts; these sessions of the user have ended."""
+    """The new password counts; these sessions and API keys of the user have ended."""
 
     TYPE: ClassVar[str] = "auth.password-changed.v1"
     ended: tuple[str, ...] = ()
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A token is good: who holds it, and until when (ms since 1970)."""
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A token is good: who holds it, and until when (ms since 1970).
+
+    Of an API key `session_id` is its id, and `scopes` are all it may do; a session has no scopes.
+    """
 
     user_id: str
     username_hmac: str
     session_id: str
     role: str
     expires_at_ms: int
+    scopes: tuple[str, ...] | None = None
 
 
 class Verdicts(Message):

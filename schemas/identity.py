@@ -23,6 +23,8 @@ class Reason(StrEnum):
     PROFILE_CHANGED = "profile-changed"
     SIGN_IN_BLOCKED = "sign-in-blocked"
     SIGN_IN_BUSY = "sign-in-busy"
+    TOO_MANY_API_KEYS = "too-many-api-keys"
+    UNKNOWN_API_KEY = "unknown-api-key"
     REFRESH_TOKEN_USED = "refresh-token-used"  # noqa: S105  # a reason
 
 
@@ -32,6 +34,15 @@ class Role(StrEnum):
     TRADER = "trader"
     ANALYST = "analyst"
     OPERATOR = "operator"
+
+
+class Scope(StrEnum):
+    """What an API key may do on behalf of its user; none implies another."""
+
+    READ = "read"
+    TRADE = "trade"
+    DEPOSIT = "deposit"
+    WITHDRAW = "withdraw"
 
 
 class Ciphertext(msgspec.Struct, frozen=True, gc=False):
@@ -148,6 +159,29 @@ class EndSession(Message):
     TYPE: ClassVar[str] = "identity.end-session.v1"
     username_hmac: str
     session_id: str
+
+
+class MakeApiKey(Message):
+    """Let a bot act for the user within these scopes; only who is signed in makes keys.
+
+    Of the key itself only its SHA-256 is here, 64 hex digits; `name` is encrypted.
+    """
+
+    TYPE: ClassVar[str] = "identity.make-api-key.v1"
+    username_hmac: str
+    session_id: str
+    name: Ciphertext
+    scopes: tuple[Scope, ...]
+    secret_hash: str
+    expires_at_ms: int | None = None
+
+
+class DeleteApiKey(Message):
+    """Let this key be good for nothing."""
+
+    TYPE: ClassVar[str] = "identity.delete-api-key.v1"
+    username_hmac: str
+    api_key_id: str
 
 
 # --- commands from operators ---------------------------------------------------------------------
@@ -446,7 +480,7 @@ class RefreshRefused(Message):
 class PasswordChanged(Message):
     """The new hash counts from here on, which gives the attempt back (answers).
 
-    `ended` are the user's other sessions, which end with it.
+    `ended` are the user's other sessions and the API keys, which end with it.
     """
 
     TYPE: ClassVar[str] = "identity.password-changed.v1"
@@ -480,6 +514,45 @@ class SessionEnded(Message):
     username_hmac: str
     session_id: str
     reason: SessionEnd = SessionEnd.SIGNED_OUT
+
+
+class ApiKeyMade(Message):
+    """From here on the key of this SHA-256 is good, until it is deleted or expires (answers).
+
+    `role` is its user's, who has no other before all keys are deleted.
+    """
+
+    TYPE: ClassVar[str] = "identity.api-key-made.v1"
+    user_id: str
+    username_hmac: str
+    api_key_id: str
+    role: Role
+    name: Ciphertext
+    scopes: tuple[Scope, ...]
+    secret_hash: str
+    made_at_ms: int
+    expires_at_ms: int | None = None
+
+
+class ApiKeyEnd(StrEnum):
+    """Why a key is good no more."""
+
+    DELETED = "deleted"
+    EXPIRED = "expired"
+    ROLE_CHANGED = "role-changed"
+    USER_LOCKED = "user-locked"
+    USER_ERASED = "user-erased"
+    PASSWORD_CHANGED = "password-changed"  # noqa: S105  # a reason
+
+
+class ApiKeyDeleted(Message):
+    """The key is good for nothing; answers who deleted it."""
+
+    TYPE: ClassVar[str] = "identity.api-key-deleted.v1"
+    user_id: str
+    username_hmac: str
+    api_key_id: str
+    reason: ApiKeyEnd = ApiKeyEnd.DELETED
 
 
 class RoleChanged(Message):
@@ -532,6 +605,8 @@ COMMANDS: Final = Codec(
     RefreshSession,
     ChangePassword,
     EndSession,
+    MakeApiKey,
+    DeleteApiKey,
     ChangeRole,
     LockUser,
     UnlockUser,
@@ -565,6 +640,8 @@ EVENTS: Final = Codec(
     RefreshRefused,
     PasswordChanged,
     SessionEnded,
+    ApiKeyMade,
+    ApiKeyDeleted,
     RoleChanged,
     UserLocked,
     UserUnlocked,

@@ -19,6 +19,7 @@ from runtime import logs, metrics
 from runtime.errors import Unavailable
 from runtime.journal.entries import dead_letter
 from runtime.log import Record
+from runtime.security.api_keys import hash_of, is_api_key
 from runtime.security.sealed import OpeningKey
 from schemas.auth import (
     ChangePassword,
@@ -117,18 +118,23 @@ class Auth:
 
     async def _verdicts(self, secret: TokensSecret) -> Message:
         """Fails closed: without fresh knowledge of revocations no token is good."""
-        claims = tuple(map(self._claims, secret.access_tokens))
-        if any(claims) and not await self._tail.fresh():
+        presented = tuple(map(self._presented, secret.access_tokens))
+        if any(presented) and not await self._tail.fresh():
             return _UNAVAILABLE
-        return Verdicts(verdicts=tuple(map(self._verdict, claims)))
+        return Verdicts(verdicts=tuple(map(self._verdict, presented)))
 
-    def _claims(self, token: str) -> Claims | None:
+    def _presented(self, token: str) -> Claims | str | None:
+        """What a token says, or an API key's hash."""
+        if is_api_key(token):
+            return hash_of(token)
         try:
             return self._tokens.read(token)
         except InvalidToken:
             return None
 
-    def _verdict(self, claims: Claims | None) -> Verdict | None:
+    def _verdict(self, claims: Claims | str | None) -> Verdict | None:
+        if isinstance(claims, str):
+            return self._tail.api_keys.verdict(claims, now_ms=time.time() * 1_000)
         if claims is None or claims.sid in self._tail.revoked:
             return None
         return Verdict(

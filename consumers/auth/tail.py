@@ -1,4 +1,4 @@
-"""Auth's own reading of identity's journals: revoked sessions, outcomes that are waited for.
+"""Auth's own reading of identity's journals: revoked sessions, API keys, awaited outcomes.
 
 It reads from offset 0, so that it knows each partition's epochs (R1): a zombie's record must
 neither end a session nor erase a person.
@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, cast
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
+from consumers.auth.api_keys import ApiKeys
 from runtime.errors import Unavailable
 from runtime.kafka_clients import stop_within
 from runtime.kafka_options import kafka_options
@@ -30,6 +31,8 @@ from schemas.envelope import (
 )
 from schemas.identity import (
     AddressSignInRefused,
+    ApiKeyDeleted,
+    ApiKeyMade,
     PasswordChanged,
     RefreshRefused,
     RegistrationRejected,
@@ -69,6 +72,8 @@ _WANTED: Final = Codec(
     RefreshRefused,
     PasswordChanged,
     SessionEnded,
+    ApiKeyMade,
+    ApiKeyDeleted,
     RegistrationStarted,
     RegistrationRejected,
     UserErased,
@@ -203,6 +208,7 @@ class Tail:
         self._caught_up: Final = asyncio.Event()
         self.waiters: Final = Waiters()
         self.keys: Final = Keys(unwanted_key)
+        self.api_keys: Final = ApiKeys()
         self.revoked: Final = Revocations(settings.access_token_s * 1_000)
 
     async def start(self) -> None:
@@ -314,6 +320,7 @@ class Tail:
         age_ms = time.time() * 1_000 - folded.time_ms
         if isinstance(folded.event, SessionEnded):
             self.revoked.add(folded.event.session_id, folded.time_ms)
+        self.api_keys.fold(folded.event)
         if age_ms < _CLEANED_MS or isinstance(folded.event, UserErased):
             self.keys.fold(folded)
         self.waiters.resolve(folded)

@@ -17,6 +17,9 @@ from schemas.identity import (
     COMMANDS,
     EVENTS,
     AddressSignInRefused,
+    ApiKeyDeleted,
+    ApiKeyEnd,
+    ApiKeyMade,
     CommandRefused,
     PasswordChanged,
     ProfileUpdated,
@@ -53,6 +56,7 @@ _ANSWERS: Final = (
     SessionRefreshed,
     RefreshRefused,
     PasswordChanged,
+    ApiKeyMade,
     RoleChanged,
     UserLocked,
     UserUnlocked,
@@ -90,9 +94,11 @@ class IdentityContext:
         return outbox(event, cause)
 
     def answers(self, event: Message, cause: Cause) -> bool:  # noqa: ARG002  # the event says all
-        """Whether somebody waits for this event; sessions also end on their own."""
+        """Whether somebody waits for this event; sessions and API keys also end on their own."""
         if isinstance(event, SessionEnded):
             return event.reason in _ANSWERED_ENDS
+        if isinstance(event, ApiKeyDeleted):
+            return event.reason is ApiKeyEnd.DELETED
         return isinstance(event, _ANSWERS)
 
     def entities(self, state: State) -> Iterable[str]:

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from consumers.identity import api_keys
 from consumers.identity.state import (
     ADDRESS,
     ATTEMPTS_MAX,
@@ -23,11 +24,15 @@ from schemas.identity import (
     AddressReserved,
     AddressSettled,
     AddressSignInRefused,
+    ApiKeyDeleted,
+    ApiKeyEnd,
+    ApiKeyMade,
     AttemptsForgotten,
     ChangePassword,
     ChangeRole,
     ClaimEmail,
     CommandRefused,
+    DeleteApiKey,
     EmailChangeStarted,
     EmailClaimed,
     EmailClaimReturned,
@@ -36,6 +41,7 @@ from schemas.identity import (
     EndSession,
     EraseUser,
     LockUser,
+    MakeApiKey,
     PasswordChanged,
     ProfileUpdated,
     Reason,
@@ -109,6 +115,8 @@ def entity_of(event: Message) -> str:
             | SessionRefreshed()
             | RefreshRefused()
             | PasswordChanged()
+            | ApiKeyMade()
+            | ApiKeyDeleted()
             | SessionEnded()
             | UserErased()
         ):
@@ -138,6 +146,10 @@ def _outcome(state: State, command: Message, cause: Cause) -> Events:  # noqa: C
             return _change_password(_person(state, command.username_hmac), command)
         case EndSession():
             return _end_session(_person(state, command.username_hmac), command)
+        case MakeApiKey():
+            return api_keys.make(_person(state, command.username_hmac), command, cause)
+        case DeleteApiKey():
+            return api_keys.delete(_person(state, command.username_hmac), command)
         case ChangeRole() | LockUser() | UnlockUser():
             return _operate(_person(state, command.username_hmac), command, cause)
         case EraseUser():
@@ -437,7 +449,10 @@ def _refresh_refused(command: RefreshSession, reason: Reason) -> RefreshRefused:
 
 
 def _change_password(person: Person, command: ChangePassword) -> Events:
-    """Only the session that asked lives on; whoever signs in meanwhile with the old one fails."""
+    """Of sessions and API keys only the session that asked lives on.
+
+    Whoever signs in meanwhile with the old password fails.
+    """
     user = person.user
     if user is None or command.attempt_id in person.void_attempts:
         return (_failed(command),)
@@ -451,9 +466,13 @@ def _change_password(person: Person, command: ChangePassword) -> Events:
         user_id=user.user_id,
         session_id=command.session_id,
         password_hash=command.password_hash,
-        ended=others,
+        ended=(*others, *person.api_keys),
     )
-    return (changed, *(_ended(user, each, SessionEnd.PASSWORD_CHANGED) for each in others))
+    return (
+        changed,
+        *(_ended(user, each, SessionEnd.PASSWORD_CHANGED) for each in others),
+        *api_keys.all_deleted(person, user, ApiKeyEnd.PASSWORD_CHANGED),
+    )
 
 
 def _address_settled(command: SettleAddressSignIn) -> AddressSettled:
@@ -483,18 +502,28 @@ def _operate(person: Person, command: ChangeRole | LockUser | UnlockUser, cause:
     match command:
         case ChangeRole(role=role):
             changed = RoleChanged(user=_with(user, role=role, now_ms=cause.time_ms))
-            ended = sessions if role != user.role else ()
-            return (changed, *(_ended(user, each, SessionEnd.ROLE_CHANGED) for each in ended))
+            if role == user.role:
+                return (changed,)
+            return (
+                changed,
+                *(_ended(user, each, SessionEnd.ROLE_CHANGED) for each in sessions),
+                *api_keys.all_deleted(person, user, ApiKeyEnd.ROLE_CHANGED),
+            )
         case LockUser():
             locked = UserLocked(user=_with(user, locked=True, now_ms=cause.time_ms))
-            return (locked, *(_ended(user, each, SessionEnd.USER_LOCKED) for each in sessions))
+            return (
+                locked,
+                *(_ended(user, each, SessionEnd.USER_LOCKED) for each in sessions),
+                *api_keys.all_deleted(person, user, ApiKeyEnd.USER_LOCKED),
+            )
         case UnlockUser():
             return (UserUnlocked(user=_with(user, locked=False, now_ms=cause.time_ms)),)
 
 
 def _erase(person: Person, command: EraseUser) -> Events:
-    """Forget the user and end all sessions; an email change under way returns what it is granted.
+    """Forget the user and end all sessions and API keys.
 
+    An email change under way returns what it is granted.
     The name is free at once: who takes it next is another user, whom this command does not name.
     """
     user = person.user
@@ -506,7 +535,11 @@ def _erase(person: Person, command: EraseUser) -> Events:
         email_hmac=user.email_hmac,
         key_id=user.profile.key_id,
     )
-    return (erased, *(_ended(user, each, SessionEnd.USER_ERASED) for each in person.sessions))
+    return (
+        erased,
+        *(_ended(user, each, SessionEnd.USER_ERASED) for each in person.sessions),
+        *api_keys.all_deleted(person, user, ApiKeyEnd.USER_ERASED),
+    )
 
 
 def _with(user: User, *, now_ms: int, role: Role | None = None, locked: bool | None = None) -> User:

@@ -20,6 +20,8 @@ from schemas.envelope import Cause
 from schemas.identity import (
     AddressReserved,
     AddressSettled,
+    ApiKeyDeleted,
+    ApiKeyMade,
     AttemptsForgotten,
     Ciphertext,
     CommandRefused,
@@ -70,7 +72,7 @@ def forgettable_at_ms(state: State, entity: str) -> int | None:
     return attempts.forgettable_at_ms() if attempts else None
 
 
-def _apply(state: State, event: Message, now_ms: int) -> None:  # noqa: C901, PLR0912  # one line per event
+def _apply(state: State, event: Message, now_ms: int) -> None:  # noqa: C901, PLR0912, PLR0915  # one line per event
     match event:
         case RegistrationStarted():
             claim = PendingClaim(request_id=event.user.user_id, user=event.user)
@@ -117,6 +119,10 @@ def _apply(state: State, event: Message, now_ms: int) -> None:  # noqa: C901, PL
             _change_password(_person(state, event.username_hmac), event, now_ms)
         case SessionEnded():
             _person(state, event.username_hmac).sessions.pop(event.session_id, None)
+        case ApiKeyMade():
+            _person(state, event.username_hmac).api_keys[event.api_key_id] = event.expires_at_ms
+        case ApiKeyDeleted():
+            _person(state, event.username_hmac).api_keys.pop(event.api_key_id, None)
         case AttemptsForgotten():
             _forget(state, event.entity)
         case _:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
-from consumers.identity.state import ATTEMPTS_MAX, SESSIONS_MAX, Attempts, State
+from consumers.identity.state import API_KEYS_MAX, ATTEMPTS_MAX, SESSIONS_MAX, Attempts, State
 from runtime.errors import InvariantBroken
 
 
 def check(state: State) -> None:
-    """Attempts and sessions are within their bounds.
+    """Attempts, sessions and API keys are within their bounds.
 
     Raises:
         InvariantBroken: they are not.
@@ -16,6 +16,8 @@ def check(state: State) -> None:
         _check_attempts(person.attempts)
         if len(person.sessions) > SESSIONS_MAX:
             raise InvariantBroken(f"user {username_hmac} has {len(person.sessions)} sessions")
+        if len(person.api_keys) > API_KEYS_MAX:
+            raise InvariantBroken(f"user {username_hmac} has {len(person.api_keys)} API keys")
         if len(person.void_attempts) > ATTEMPTS_MAX:
             raise InvariantBroken(f"user {username_hmac} has {person.void_attempts} void attempts")
     for attempts in state.addresses.values():
@@ -26,14 +28,15 @@ def check_idle(partitions: Iterable[State]) -> None:
     """With no message in flight nobody claims, and each email belongs to exactly its user.
 
     Raises:
-        InvariantBroken: an email is lost, doubled or orphaned, or a locked user has sessions.
+        InvariantBroken: an email is lost, doubled or orphaned, or somebody gets in who may not.
     """
     states = tuple(partitions)
     people = [person for state in states for person in state.people.values()]
     if any(person.claim for person in people):
         raise InvariantBroken("an email claim was never settled")
-    if any(person.sessions for person in people if person.user and person.user.locked):
-        raise InvariantBroken("a locked user has sessions")
+    outside = [person for person in people if person.user is None or person.user.locked]
+    if any(person.sessions or person.api_keys for person in outside):
+        raise InvariantBroken("somebody who may not sign in has sessions or API keys")
     held = sorted((each.user.email_hmac, each.user.user_id) for each in people if each.user)
     owned = sorted((email, who.user_id) for state in states for email, who in state.emails.items())
     if held != owned:

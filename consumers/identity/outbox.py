@@ -9,6 +9,8 @@ from schemas.codec import Message
 from schemas.envelope import Cause
 from schemas.identity import (
     AddressReserved,
+    ApiKeyDeleted,
+    ApiKeyMade,
     ClaimEmail,
     EmailChangeStarted,
     EmailClaimed,
@@ -42,7 +44,7 @@ _AUDITED: Final = {
 }
 
 
-def outbox(event: Message, cause: Cause) -> Sequence[Outgoing]:  # noqa: C901, PLR0911  # one line per event
+def outbox(event: Message, cause: Cause) -> Sequence[Outgoing]:  # noqa: C901, PLR0911, PLR0912  # one line per event
     """The facts that follow from the event; a client's reply route travels along while it waits."""
     match event:
         case RegistrationStarted():
@@ -63,6 +65,10 @@ def outbox(event: Message, cause: Cause) -> Sequence[Outgoing]:  # noqa: C901, P
             return (_settle_address(event), _password_changed(event, cause))
         case SessionEnded():
             return (_session_ended(event, cause),)
+        case ApiKeyMade():
+            return (_api_key_made(event, cause),)
+        case ApiKeyDeleted():
+            return (_api_key_deleted(event, cause),)
         case RoleChanged() | UserLocked() | UserUnlocked():
             return (_operated(event, cause),)
         case UserErased():
@@ -135,6 +141,30 @@ def _password_changed(event: PasswordChanged, cause: Cause) -> Outgoing:
         user=event.username_hmac,
         address=event.address_hmac,
         request_id=cause.correlation_id,
+    )
+    return Outgoing(SECURITY_AUDIT, event.username_hmac, message)
+
+
+def _api_key_made(event: ApiKeyMade, cause: Cause) -> Outgoing:
+    message = SecurityEvent(
+        happened=Happened.API_KEY_MADE,
+        user=event.username_hmac,
+        request_id=cause.correlation_id,
+        by=cause.user_id,
+        detail=" ".join(event.scopes),
+        api_key=event.api_key_id,
+    )
+    return Outgoing(SECURITY_AUDIT, event.username_hmac, message)
+
+
+def _api_key_deleted(event: ApiKeyDeleted, cause: Cause) -> Outgoing:
+    message = SecurityEvent(
+        happened=Happened.API_KEY_DELETED,
+        user=event.username_hmac,
+        request_id=cause.correlation_id,
+        by=cause.user_id,
+        detail=event.reason,
+        api_key=event.api_key_id,
     )
     return Outgoing(SECURITY_AUDIT, event.username_hmac, message)
 

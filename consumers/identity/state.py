@@ -17,6 +17,8 @@ RESERVATION_MS: Final = 30_000
 """A reserved attempt that nobody settles stops counting after this."""
 SESSIONS_MAX: Final = 100
 """Sessions per user; one more ends the oldest."""
+API_KEYS_MAX: Final = 20
+"""API keys per user; one more is refused."""
 LEEWAY_MS: Final = 10_000
 """A refresh token presented again so soon after its use is a client's own retry or race."""
 _USES_MAX: Final = 64
@@ -91,13 +93,15 @@ class Session(msgspec.Struct, omit_defaults=True):
 
 
 class Person(msgspec.Struct, omit_defaults=True):
-    """One username: its user once registered, the claim under way, attempts and live sessions."""
+    """One username: its user once registered, the claim under way, attempts, sessions, API keys."""
 
     user: User | None = None
     claim: PendingClaim | None = None
     attempts: Attempts = msgspec.field(default_factory=Attempts)
     sessions: dict[str, Session] = {}
     """Oldest first."""
+    api_keys: dict[str, int | None] = {}
+    """By id, when each expires in ms; None for never."""
     void_attempts: list[str] = []
     """Reserved with a password that was changed since, so that they start no session."""
 

@@ -33,6 +33,8 @@ _Simple = (
     | identity.ProfileUpdated
     | identity.CommandRefused
     | identity.SessionEnded
+    | identity.ApiKeyMade
+    | identity.ApiKeyDeleted
     | identity.RoleChanged
     | identity.UserLocked
     | identity.UserUnlocked
@@ -81,15 +83,24 @@ def _finished(event: Message, recorded: Recorded) -> tuple[str, ...]:
             return () if order.ends_at_once else (order.command_id,)
         case journal.CommandRefused():
             return _refused(event)
-        case accounts.CancelAllRequested() if event.next is not None:
-            return ()
-        case identity.SessionEnded() if event.reason is not identity.SessionEnd.SIGNED_OUT:
-            return ()
         case _:
             pass
     if isinstance(event, _Ended):
         return _ended(event.order, waiting)
-    return () if waiting is None or not isinstance(event, _Simple) else (waiting,)
+    return (waiting,) if waiting is not None and _is_outcome(event) else ()
+
+
+def _is_outcome(event: Message) -> bool:
+    """Whether it ends a command by itself, and does not only come along with another outcome."""
+    match event:
+        case accounts.CancelAllRequested():
+            return event.next is None
+        case identity.SessionEnded():
+            return event.reason is identity.SessionEnd.SIGNED_OUT
+        case identity.ApiKeyDeleted():
+            return event.reason is identity.ApiKeyEnd.DELETED
+        case _:
+            return isinstance(event, _Simple)
 
 
 def _refused(refusal: journal.CommandRefused) -> tuple[str, ...]:
@@ -132,7 +143,11 @@ def _owner(event: Message, recorded: Recorded) -> str | None:
     match event:
         case identity.UserRegistered(user=user) | identity.ProfileUpdated(user=user):
             return user.user_id
-        case identity.SessionEnded(user_id=user_id):
+        case (
+            identity.SessionEnded(user_id=user_id)
+            | identity.ApiKeyMade(user_id=user_id)
+            | identity.ApiKeyDeleted(user_id=user_id)
+        ):
             return user_id
         case _:
             return getattr(event, "account_id", None) or recorded.cause.user_id

@@ -2,19 +2,23 @@
 
 from typing import Any, NamedTuple, Protocol
 
-from read_models.users.projection import SESSION_EVENTS, USER_EVENTS
-from read_models.users.table import HEAD, SESSIONS, TABLES, USERS
+from read_models.users.projection import API_KEY_EVENTS, SESSION_EVENTS, USER_EVENTS
+from read_models.users.table import API_KEYS, HEAD, SESSIONS, TABLES, USERS
 from runtime.table import Readable, Row
 from schemas.identity import Ciphertext
 
 __all__ = [
+    "API_KEY_EVENTS",
     "SESSION_EVENTS",
     "TABLES",
     "USER_EVENTS",
+    "ApiKeyRow",
+    "ApiKeyRows",
     "Rows",
     "SessionRow",
     "SessionRows",
     "UserRow",
+    "api_keys",
     "sessions",
     "user",
 ]
@@ -79,3 +83,40 @@ async def sessions(table: Readable, user_id: str, *, now_ms: int) -> SessionRows
     ]
     found.sort(key=lambda each: (each.created_at_ms, each.session_id), reverse=True)
     return SessionRows(tuple(found), version)
+
+
+class ApiKeyRow(NamedTuple):
+    """An API key as projected; times are broker ms."""
+
+    api_key_id: str
+    name: Ciphertext
+    scopes: tuple[str, ...]
+    made_at_ms: int
+    expires_at_ms: int | None
+
+
+class ApiKeyRows(NamedTuple):
+    """A user's API keys, newest first, as of this version of the user's identity entity."""
+
+    rows: tuple[ApiKeyRow, ...]
+    version: int
+
+
+async def api_keys(table: Readable, user_id: str, *, now_ms: int) -> ApiKeyRows:
+    """The user's API keys that are not deleted and whose time is not over."""
+    rows = await table.query(API_KEYS.name, {"user_id": user_id})
+    version = next((row["version"] for row in rows if row["api_key_id"] == HEAD), 0)
+    found = [_api_key(row) for row in rows if row["api_key_id"] != HEAD]
+    live = [each for each in found if each.expires_at_ms is None or each.expires_at_ms > now_ms]
+    live.sort(key=lambda each: (each.made_at_ms, each.api_key_id), reverse=True)
+    return ApiKeyRows(tuple(live), version)
+
+
+def _api_key(row: Row) -> ApiKeyRow:
+    return ApiKeyRow(
+        api_key_id=row["api_key_id"],
+        name=Ciphertext(**row["name"]),
+        scopes=tuple(row["scopes"]),
+        made_at_ms=row["made_at_ms"],
+        expires_at_ms=row["expires_at_ms"],
+    )

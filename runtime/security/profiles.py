@@ -8,6 +8,7 @@ from runtime.security.vault import Erased, Vault
 from schemas.identity import Ciphertext
 
 PROFILE: Final = "profile"
+API_KEY_NAME: Final = "api-key-name"
 PASSWORD_HASH: Final = "password-hash"  # noqa: S105  # a use, not a secret
 
 

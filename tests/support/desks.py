@@ -14,12 +14,11 @@ from producers.commands import Acknowledgement, BrokerClock, Published
 from read_models.commands.projection import PROJECTION as OUTCOMES
 from read_models.commands.table import COMMANDS
 from read_models.users.projection import PROJECTION as PEOPLE
-from read_models.users.table import USERS
+from read_models.users.table import TABLES
 from runtime.errors import Unavailable
 from runtime.memory_table import MemoryTable
 from runtime.security.pseudonyms import Pseudonyms
 from runtime.security.vault import VAULT
-from runtime.table import Put
 from schemas.codec import Message, encode
 from schemas.envelope import CE_TYPE, Cause, Recorded, ReplyRoute
 from schemas.journal import CommandDuplicate
@@ -41,7 +40,7 @@ class Desk:
         self.clock = BrokerClock()
         self.waiters = Waiters()
         self.partition = 0
-        self.table = MemoryTable([USERS, COMMANDS, VAULT])
+        self.table = MemoryTable([*TABLES, COMMANDS, VAULT])
         self.meanwhile: Hook | None = None
         self.is_down = False
         self.is_lossy = False
@@ -94,7 +93,11 @@ class Desk:
             cause = self._cause(command_id)
             for event in CONTEXT.decide(self._state, messages.popleft(), cause):
                 CONTEXT.evolve(self._state, event, cause)
-                messages.extend(each.message for each in CONTEXT.outbox(event, cause))
+                messages.extend(
+                    each.message
+                    for each in CONTEXT.outbox(event, cause)
+                    if each.topic == IDENTITY_COMMANDS
+                )
                 await self._project(event, cause)
                 if CONTEXT.answers(event, cause):
                     self._reply(command_id, event)
@@ -111,9 +114,8 @@ class Desk:
         recorded = Recorded(
             IDENTITY_JOURNAL, 0, self.versions, 1, event.TYPE, "user", self.versions, cause
         )
-        for change in (*OUTCOMES.project(event, recorded), *PEOPLE.project(event, recorded)):
-            assert isinstance(change, Put)
-            await self.table.put(change.table, change.row)
+        changes = (*OUTCOMES.project(event, recorded), *PEOPLE.project(event, recorded))
+        await self.table.transact(changes, checkpoints=())
 
     def _reply(self, command_id: str, event: Message) -> None:
         self.waiters.resolve(command_id, {CE_TYPE: event.TYPE.encode()}, encode(event))

@@ -7,9 +7,18 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gateway.amounts import read_e8
-from gateway.forms import AmountForm, LoginForm, OrderForm, ProfileForm, RegisterForm, ReplaceForm
+from gateway.forms import (
+    AmountForm,
+    ApiKeyForm,
+    LoginForm,
+    OrderForm,
+    ProfileForm,
+    RegisterForm,
+    ReplaceForm,
+)
 from gateway.orders import placed
 from schemas.accounts import TimeInForce
+from schemas.identity import Scope
 from schemas.money import E8, format_e8
 
 REGISTRATION = {
@@ -266,3 +275,40 @@ def test_a_change_of_an_order_changes_something() -> None:
     assert ReplaceForm.model_validate({"price": "1"}).price == E8
     with pytest.raises(ValidationError):
         ReplaceForm.model_validate({"quantity": None})
+
+
+KEY = {"name": " grid bot ", "scopes": ["trade", "read", "trade"]}
+
+
+def test_an_api_keys_name_is_trimmed_and_its_time_is_read() -> None:
+    form = ApiKeyForm.model_validate(KEY | {"expires_at": "2099-01-31T12:00:00Z"})
+    assert (form.name, set(form.scopes)) == ("grid bot", {"read", "trade"})
+    assert form.expires_at == datetime(2099, 1, 31, 12, tzinfo=UTC).timestamp() * 1_000
+    assert ApiKeyForm.model_validate(KEY).expires_at is None
+
+
+def test_the_form_of_api_keys_takes_every_scope_there_is() -> None:
+    assert ApiKeyForm.model_validate(KEY | {"scopes": list(Scope)}).scopes == tuple(Scope)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": ""},
+        {"name": "  "},
+        {"name": "a" * 51},
+        {"name": "a\nb"},
+        {"name": 1},
+        {"scopes": []},
+        {"scopes": ["admin"]},
+        {"scopes": "read"},
+        {"scopes": ["read"] * 11},
+        {"scopes": None},
+        {"expires_at": "2020-01-31T12:00:00Z"},
+        {"expires_at": 4_000_000_000_000},
+        {"expires_at": "tomorrow"},
+    ],
+)
+def test_other_api_keys_are_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        ApiKeyForm.model_validate(KEY | changes)

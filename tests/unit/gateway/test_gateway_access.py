@@ -1,4 +1,4 @@
-"""Who may call which route: the table of every route and role, through the real router."""
+"""Who may call which route: every route with every role and scope, through the real router."""
 
 import hashlib
 import time
@@ -16,13 +16,14 @@ from starlette.responses import Response
 from gateway.access import ACCESS, table
 from gateway.app import ROUTES, _Handled, app
 from gateway.auth import Auth
+from gateway.docs import document
 from gateway.sessions import Sessions
 from runtime import metrics
 from runtime.security.pseudonyms import Pseudonyms
 from runtime.settings import Settings
 from schemas.audit import Happened, SecurityEvent
 from schemas.auth import Verdict
-from schemas.identity import Role
+from schemas.identity import Role, Scope
 
 CALLS = sorted((method, each.path) for each in ROUTES for method in each.methods - {"HEAD"})
 OPEN = ("/health", "/.well-known/jwks.json", "/openapi.json", "/docs")
@@ -44,6 +45,19 @@ def expected(path: str) -> set[str]:
     return {Role.OPERATOR} if kind == "ops" else {Role.TRADER}
 
 
+BOTS = {f"bot-{each}": (each,) for each in Scope} | {"bot-all": tuple(Scope), "bot-none": ()}
+"""API keys of a trader with one scope each, with all, and with none."""
+
+
+def expected_scope(method: str, path: str) -> Scope | None:
+    """With which scope a key may call what is a trader's, as docs/roles.md says it."""
+    if path.endswith(("/deposit", "/withdraw")):
+        return Scope(path.rpartition("/")[2])
+    if expected(path) != {Role.TRADER}:
+        return None
+    return Scope.READ if method == "GET" else Scope.TRADE
+
+
 class Told:
     """The audit trail in memory."""
 
@@ -54,13 +68,21 @@ class Told:
         self.events.append(event)
 
 
-def known(sessions: Sessions, token: str, role: str, *, lives_s: int = 60) -> None:
+def known(
+    sessions: Sessions,
+    token: str,
+    role: str,
+    *,
+    lives_s: int = 60,
+    scopes: tuple[str, ...] | None = None,
+) -> None:
     verdict = Verdict(
         user_id=f"user {token}",
         username_hmac=f"hmac {token}",
         session_id=f"session {token}",
         role=role,
         expires_at_ms=round((time.time() + lives_s) * 1_000),
+        scopes=scopes,
     )
     sessions.put(hashlib.blake2b(token.encode(), digest_size=32).digest(), verdict)
 
@@ -87,6 +109,9 @@ async def client(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncCl
     sessions = Sessions(60.0)
     for role in Role:
         known(sessions, role, role)
+    for bot, scopes in BOTS.items():
+        known(sessions, bot, "trader", scopes=scopes)
+    known(sessions, "bot-operator", "operator", scopes=tuple(Scope))
     known(sessions, "expired", "operator", lives_s=-1)
     known(sessions, "revoked", "operator")
     sessions.end("session revoked")
@@ -136,6 +161,53 @@ async def test_each_role_gets_where_it_may_and_nowhere_else(
             assert answer.json()["code"] == ("role-not-allowed" if is_known else "invalid-token")
 
 
+@pytest.mark.parametrize(("method", "path"), CALLS, ids=" ".join)
+async def test_an_api_key_gets_where_its_scopes_lead_and_nowhere_else(
+    client: httpx.AsyncClient, method: str, path: str
+) -> None:
+    allowed, scope = expected(path), expected_scope(method, path)
+    for bot, scopes in BOTS.items():
+        answer = await answered(client, method, path, bot)
+        if "anonymous" in allowed or scope in scopes:
+            assert answer.status_code == 299, bot
+        else:
+            is_traders = Role.TRADER in allowed
+            assert answer.status_code == 403, bot
+            assert answer.json()["code"] == (
+                "scope-not-granted" if is_traders else "role-not-allowed"
+            )
+    as_operator = await answered(client, method, path, "bot-operator")
+    assert as_operator.status_code == (299 if "anonymous" in allowed else 403)
+
+
+def test_the_document_says_what_opens_each_call_to_api_keys() -> None:
+    for path, calls in document()["paths"].items():
+        for method, call in calls.items():
+            opened = [each["api_key"] for each in call["security"] if "api_key" in each]
+            scope = expected_scope(method.upper(), path)
+            assert opened == ([] if scope is None else [[scope]]), (method, path)
+            assert ("403" in call["responses"]) >= bool(call["security"])
+    schemes = document()["components"]["securitySchemes"]
+    assert {each["scheme"] for each in schemes.values()} == {"bearer"}
+    assert set(schemes) == {"token", "api_key"}
+
+
+async def test_a_refused_scope_is_told_with_the_key_and_counted(client: httpx.AsyncClient) -> None:
+    counter = metrics.UNAUTHORISED.labels("scope")
+    before = counter._value.get()
+    for method, path in (
+        ("POST", "/api/v1/balance/withdraw"),
+        ("DELETE", "/api/v1/auth/api-keys/x"),
+    ):
+        await answered(client, method, path, "bot-read")
+    withdrawal, deletion = app.state.services.audit.events
+    assert withdrawal.happened is Happened.SCOPE_REFUSED
+    assert (withdrawal.user, withdrawal.api_key) == ("hmac bot-read", "session bot-read")
+    assert (withdrawal.call, withdrawal.detail) == ("POST /api/v1/balance/withdraw", "withdraw")
+    assert deletion.detail == "none"
+    assert counter._value.get() == before + 2
+
+
 async def test_a_refused_role_is_told_with_pseudonyms_and_counted(
     client: httpx.AsyncClient,
 ) -> None:
@@ -149,6 +221,7 @@ async def test_a_refused_role_is_told_with_pseudonyms_and_counted(
     assert event.happened is Happened.ROLE_REFUSED
     assert (event.user, event.request_id, event.detail) == ("hmac trader", "r1", "trader")
     assert event.call == "POST /api/v1/ops/users/{username}/lock"
+    assert event.api_key is None
     assert len(event.address or "") == 32
     assert "203.0.113" not in str(event)
     assert counter._value.get() == before + 1

@@ -1,5 +1,7 @@
 """Answers are as /openapi.json says, of an account that has done everything."""
 
+import json
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -162,3 +164,14 @@ def test_every_shape_is_of_a_call_and_a_statement_may_be_csv() -> None:
     }
     statement = document()["paths"][f"{PREFIX}/account/statement"]["get"]["responses"]["200"]
     assert statement["content"].keys() == {"application/json", "text/csv"}
+
+
+def test_every_reference_leads_somewhere() -> None:
+    told = document()
+    references = set(re.findall(r'"\$ref": "#/([^"]+)"', json.dumps(told)))
+    assert len(references) > 10
+    for each in references:
+        found = told
+        for name in each.split("/"):
+            assert name in found, each
+            found = found[name]

@@ -3,15 +3,28 @@
 import pytest
 
 from read_models.users.projection import UsersProjection
-from read_models.users.queries import SessionRow, SessionRows, UserRow, sessions, user
+from read_models.users.queries import (
+    ApiKeyRow,
+    ApiKeyRows,
+    SessionRow,
+    SessionRows,
+    UserRow,
+    api_keys,
+    sessions,
+    user,
+)
 from runtime.memory_table import MemoryTable
 from runtime.table import Delete, Put
 from schemas.codec import Message
 from schemas.envelope import Cause, Recorded
 from schemas.identity import (
+    ApiKeyDeleted,
+    ApiKeyMade,
     Ciphertext,
     ProfileUpdated,
     RegistrationStarted,
+    Role,
+    Scope,
     SessionEnded,
     SessionRefreshed,
     SessionStarted,
@@ -116,3 +129,45 @@ async def test_sessions_are_listed_until_they_end_or_expire() -> None:
     later = await sessions(table, ANN.user_id, now_ms=9_000)
     assert [each.session_id for each in later.rows] == ["b"]
     assert (await sessions(table, "somebody else", now_ms=0)).version == 0
+
+
+def made(api_key_id: str, *, made_at_ms: int, expires_at_ms: int | None = None) -> ApiKeyMade:
+    return ApiKeyMade(
+        user_id=ANN.user_id,
+        username_hmac="h",
+        api_key_id=api_key_id,
+        role=Role.TRADER,
+        name=PROFILE,
+        scopes=(Scope.READ, Scope.TRADE),
+        secret_hash="the hash",  # noqa: S106  # of nothing
+        made_at_ms=made_at_ms,
+        expires_at_ms=expires_at_ms,
+    )
+
+
+async def test_api_keys_are_listed_without_their_hashes_until_deleted_or_expired() -> None:
+    table = MemoryTable(PROJECTION.tables)
+    deleted = ApiKeyDeleted(user_id=ANN.user_id, username_hmac="h", api_key_id="c")
+    events = (
+        made("a", made_at_ms=1),
+        made("b", made_at_ms=2, expires_at_ms=9_000),
+        made("c", made_at_ms=3),
+        deleted,
+    )
+    for version, event in enumerate(events, 1):
+        assert event.TYPE in PROJECTION.concerns
+        changes = PROJECTION.project(event, recorded(version))
+        assert "the hash" not in str(changes)
+        await table.transact(changes, checkpoints=())
+    seen = await api_keys(table, ANN.user_id, now_ms=8_999)
+    assert seen == ApiKeyRows(
+        (
+            ApiKeyRow("b", PROFILE, ("read", "trade"), 2, 9_000),
+            ApiKeyRow("a", PROFILE, ("read", "trade"), 1, None),
+        ),
+        4,
+    )
+    later = await api_keys(table, ANN.user_id, now_ms=9_000)
+    assert [each.api_key_id for each in later.rows] == ["a"]
+    assert await api_keys(table, "somebody else", now_ms=0) == ApiKeyRows((), 0)
+    assert (await sessions(table, ANN.user_id, now_ms=0)).version == 0
