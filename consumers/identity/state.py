@@ -17,6 +17,8 @@ RESERVATION_MS: Final = 30_000
 """A reserved attempt that nobody settles stops counting after this."""
 SESSIONS_MAX: Final = 100
 """Sessions per user; one more ends the oldest."""
+SESSION_MS_MAX: Final = 90 * 86_400_000
+"""How long a session lives however often it is refreshed."""
 LEEWAY_MS: Final = 10_000
 """A refresh token presented again so soon after its use is a client's own retry or race."""
 _USES_MAX: Final = 64

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from consumers.identity.context import IdentityContext
 from consumers.identity.invariants import check
-from consumers.identity.state import LEEWAY_MS, State
+from consumers.identity.state import LEEWAY_MS, SESSION_MS_MAX, State
 from schemas.audit import Happened, SecurityEvent
 from schemas.codec import Message
 from schemas.envelope import Cause
@@ -152,6 +152,21 @@ def test_a_refresh_token_is_exchanged_for_the_next_one() -> None:
     assert (refreshed.generation, refreshed.refresh_hmac) == (1, "h1")
     desk.now_ms += LIFE_MS - 1  # each token has its own 30 days
     assert isinstance(desk.refresh(session, (1, "h1"), "h2"), SessionRefreshed)
+
+
+def test_a_session_ends_after_90_days_however_often_it_is_refreshed() -> None:
+    desk = Desk()
+    session, started_ms, number = desk.sign_in(), desk.now_ms, 0
+    while isinstance(
+        refreshed := desk.refresh(session, (number, f"h{number}"), f"h{number + 1}"),
+        SessionRefreshed,
+    ):
+        number += 1
+        assert refreshed.expires_at_ms == min(desk.now_ms + LIFE_MS, started_ms + SESSION_MS_MAX)
+        desk.now_ms += LIFE_MS - 1
+    assert desk.now_ms >= started_ms + SESSION_MS_MAX
+    assert number == 4
+    assert isinstance(refreshed, RefreshRefused)
 
 
 def test_of_fifty_refreshes_of_one_token_one_wins_and_the_family_lives() -> None:
