@@ -310,7 +310,7 @@ def _reserve_address(state: State, command: ReserveSignIn, now_ms: int) -> Event
 
 
 def _reserve_user(person: Person, command: ReserveUserSignIn, now_ms: int) -> Events:
-    if refusal := _refusal(person.attempts, now_ms):
+    if refusal := _refusal(person.attempts_at(command.address_hmac), now_ms):
         reason, retry_after_ms = refusal
         return (
             UserSignInRefused(

@@ -278,7 +278,7 @@ def test_another_password_ends_all_other_sessions_and_gives_the_attempt_back() -
     assert list(changed.ended) == others
     assert [each.session_id for each in ended if isinstance(each, SessionEnded)] == others
     assert [desk.lives(each) for each in (mine, *others)] == [True, False, False]
-    assert not desk.state.people["ann"].attempts.reserved_ms
+    assert not desk.state.people["ann"].reserved()
     assert desk.reserve().password_hash == NEW
     outgoing, told = CONTEXT.outbox(changed, Cause("identity.commands", 0, 9, 0, "c"))
     assert isinstance(outgoing.message, SettleAddressSignIn)
@@ -294,7 +294,7 @@ def test_who_was_locked_meanwhile_changes_no_password() -> None:
     desk.ask(LockUser(username_hmac="ann"))
     (refused,) = desk.change_password(reserved, "mine")
     assert isinstance(refused, SignInLocked)
-    assert not desk.state.people["ann"].attempts.reserved_ms
+    assert not desk.state.people["ann"].reserved()
     assert desk.reserve().password_hash == OLD
 
 
