@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -298,8 +299,11 @@ def test_who_was_locked_meanwhile_changes_no_password() -> None:
     assert desk.reserve().password_hash == OLD
 
 
-def test_who_signs_in_with_the_old_password_while_it_changes_fails() -> None:
+@pytest.mark.parametrize("is_familiar", [False, True])
+def test_who_signs_in_with_the_old_password_while_it_changes_fails(*, is_familiar: bool) -> None:
     desk = Desk()
+    if is_familiar:
+        desk.sign_in()
     before, also_before, changing = desk.reserve(), desk.reserve(), desk.reserve()
     desk.change_password(changing, "mine")
     assert isinstance(desk.settle(before), SignInFailed)

@@ -220,10 +220,23 @@ def test_wrong_attempts_from_elsewhere_keep_nobody_out_where_they_signed_in_befo
     assert isinstance(elsewhere, UserSignInRefused)
     assert elsewhere.reason is Reason.SIGN_IN_BLOCKED
     for each in range(ATTEMPTS_MAX):  # at home five wrong ones are allowed too, and no more
-        desk.attempt(f"home {each}", right=False, address="home")
+        wrong = desk.attempt(f"home {each}", right=False, address="home")
+        assert isinstance(wrong, SignInFailed)
     assert isinstance(desk.reserve("home 6", address="home"), UserSignInRefused)
     desk.now_ms += WINDOW_MS
     assert isinstance(desk.attempt("again", right=True, address="home"), SessionStarted)
+
+
+def test_an_attempt_counts_where_it_was_reserved_though_its_address_became_familiar() -> None:
+    desk = desk_with_ann()
+    for each in range(ATTEMPTS_MAX):
+        desk.reserve(str(each), address="home")
+    desk.settle("0", right=True, address="home")
+    for each in range(1, ATTEMPTS_MAX):
+        desk.settle(str(each), right=False, address="home")
+    assert desk.state.people["ann"].reserved() == []
+    assert isinstance(desk.attempt("5", right=False, address="evil"), SignInFailed)
+    assert isinstance(desk.reserve("6", address="evil"), UserSignInRefused)
 
 
 def test_the_latest_addresses_are_familiar() -> None:
@@ -238,7 +251,9 @@ def test_the_latest_addresses_are_familiar() -> None:
 @given(
     script=st.lists(
         st.tuples(
-            st.sampled_from(["reserve", "wrong", "right"]), st.integers(0, 9), st.integers(0, 2)
+            st.sampled_from(["reserve", "reserve", "wrong", "wrong", "wrong", "right"]),
+            st.integers(0, 9),
+            st.integers(0, 4),
         ),
         max_size=80,
     )
