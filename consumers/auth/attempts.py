@@ -39,6 +39,8 @@ ATTEMPTS_MAX: Final = 256
 """In work at a time, which is seconds of hashing; more are refused, so that others get through."""
 _WAIT_S_MAX: Final = 10.0
 """Well below identity's 30 s, after which a reservation stops counting."""
+_QUEUE_SHARE: Final = 0.6
+"""Of that time for waiting to be let in; who is let in has the rest to be decided."""
 _SETTLE_MS_MAX: Final = 15_000
 _BUSY_WAIT_S: Final = 0.05
 _WRONG: Final = Refused(reason=Reason.INVALID_CREDENTIALS)
@@ -94,21 +96,28 @@ class Attempts:
             return _BUSY
         today = datetime.now(UTC).date()
         address_hmac = self._pseudonyms.address(address, today)
+        wait_s = min(request.patience_s, _WAIT_S_MAX)
         try:
-            async with asyncio.timeout(min(request.patience_s, _WAIT_S_MAX)), AsyncExitStack() as s:
-                await s.enter_async_context(self._places)
-                await s.enter_async_context(self._turnstile.through(f"address:{address_hmac}"))
-                await s.enter_async_context(self._turnstile.through(f"user:{username_hmac}"))
+            async with asyncio.timeout(wait_s), AsyncExitStack() as passed:
+                try:
+                    async with asyncio.timeout(wait_s * _QUEUE_SHARE):
+                        await self._let_in(passed, address_hmac, username_hmac)
+                except (Overloaded, TimeoutError):
+                    return _BUSY
                 reserved = await self._reserve(request, address_hmac, username_hmac)
                 if not isinstance(reserved, SignInReserved):
                     self._tell(request, reserved)
                     return _refusal(reserved)
                 settled = await asyncio.shield(self._settling(request, reserved, password, settle))
-        except Overloaded:
-            return _BUSY
         except TimeoutError as error:
             raise Unavailable("an attempt is not decided in time") from error
         return _answered(settled)
+
+    async def _let_in(self, passed: AsyncExitStack, address_hmac: str, username_hmac: str) -> None:
+        """Wait until few enough are tried at once."""
+        await passed.enter_async_context(self._places)
+        for key in (f"address:{address_hmac}", f"user:{username_hmac}"):
+            await passed.enter_async_context(self._turnstile.through(key))
 
     async def _reserve(self, request: Request, address_hmac: str, username_hmac: str) -> Message:
         """Try again while others' attempts are being checked."""

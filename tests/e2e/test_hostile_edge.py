@@ -5,6 +5,7 @@ through a wire that can be cut, the other speaks HTTPS. They count together.
 """
 
 import asyncio
+import json
 import ssl
 import sys
 import time
@@ -23,6 +24,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from operators import cnop
 from traders import Gateways, Trader, loopback, order, until
 from wire import Cut, Wire
 
@@ -180,7 +182,7 @@ async def test_both_gateways_count_an_address_together(edges: Edges) -> None:
     assert limited >= statuses[429]
 
 
-async def test_a_user_may_place_so_many_orders(trader: Trader) -> None:
+async def test_a_user_may_place_so_many_orders(stack: Stack, trader: Trader) -> None:
     began_s = time.monotonic()
     body = order(asset_id="BTC", order_type="limit_buy", quantity="0.001", price="1000")
     asked = [trader.send("POST", "/orders", json=body) for _ in range(ORDERS_BURST + 20)]
@@ -198,6 +200,12 @@ async def test_a_user_may_place_so_many_orders(trader: Trader) -> None:
     canceled = await trader.send("DELETE", "/orders")
     assert canceled.status_code == 200, "cancels are never limited as orders"
 
+    async def is_told_once() -> bool:
+        said = await cnop(stack, "audit", "--user", trader.username, "--happened", "rate-limited")
+        return [json.loads(each)["detail"] for each in said.stdout.splitlines()] == ["orders"]
+
+    await until(is_told_once, limit_s=20)
+
 
 async def test_200_slow_clients_hold_nobody_up_and_are_given_up(
     edges: Edges, trader: Trader
@@ -209,7 +217,8 @@ async def test_200_slow_clients_hold_nobody_up_and_are_given_up(
     await asyncio.sleep(0.5)
     busy_s = await _slowest_s(trader, 30)
     endings = await asyncio.gather(*slow)
-    assert all(b"408 Request Timeout" in each for each, _ in endings)
+    assert all(b"408 Request Timeout" in each for each, _ in endings if each)
+    assert sum(bool(each) for each, _ in endings) > len(endings) // 2, "most hear why"
     assert max(took_s for _, took_s in endings) < ARRIVAL_S + 3
     assert busy_s < max(1.0, 5 * quiet_s)
     after = await edges.metric("cnop_gateway_connections_refused_total", reason="request-timeout")
@@ -228,7 +237,10 @@ async def _slowest_s(trader: Trader, times: int) -> float:
 
 
 async def _drip(url: str, address: str) -> tuple[bytes, float]:
-    """Send a request byte by byte for as long as somebody listens: what came back, and when."""
+    """Send a request byte by byte for as long as somebody listens: what came back, and when.
+
+    Nothing comes back where a byte crossed the answer: the reset then overtakes it.
+    """
     place = urlsplit(url)
     reader, writer = await asyncio.open_connection(
         place.hostname, place.port, local_addr=(address, 0)
@@ -240,7 +252,8 @@ async def _drip(url: str, address: str) -> tuple[bytes, float]:
         writer.write(b"a")
         await asyncio.wait([answer], timeout=0.2)
     writer.close()
-    return answer.result(), time.monotonic() - began_s
+    is_reset = isinstance(answer.exception(), ConnectionError)
+    return b"" if is_reset else answer.result(), time.monotonic() - began_s
 
 
 async def test_an_address_cannot_have_all_connections(edges: Edges) -> None:

@@ -126,7 +126,9 @@ class Gateways:
 class Trader:
     """Somebody signed in; numbers in answers are read as exact decimals."""
 
-    def __init__(self, gateways: Gateways, username: str, token: str, refresh_token: str) -> None:
+    def __init__(
+        self, gateways: Gateways, username: str, token: str, refresh_token: str = ""
+    ) -> None:
         self.gateways: Final = gateways
         self.username: Final = username
         self.token: Final = token
