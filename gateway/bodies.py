@@ -51,6 +51,8 @@ async def read_object(request: Request) -> Mapping[str, Any]:
         Problem: not JSON by content type or by content, too large, or no object.
     """
     _check_content_type(request.headers.get("content-type"))
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise Problem("unsupported-media-type")  # taken as it is, it would be another body
     body = await _read(request)
     try:
         value = _DECODER.decode(body)

@@ -25,6 +25,8 @@ _LOG: Final = logging.getLogger(__name__)
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _REQUEST_ID: Final = "cnop.request_id"
 _PATH_CHARACTERS_MAX: Final = 200
+_HIDDEN: Final = re.compile(rb"%(?:2f|5c)|%0a\Z", re.IGNORECASE)
+"""Separators, and an end of line that routes overlook (`$`): others may see another path."""
 _CODES: Final = {404: "not-found", 413: "body-too-large"}
 
 
@@ -57,6 +59,7 @@ class Edge:
         shown = self._origins.headers(scope)
         try:
             await self._admit(scope)
+            _check_path(scope)
             if (allowed := self._origins.preflight(scope)) is not None:
                 await _nothing(allowed)(scope, receive, send_marked)
             else:
@@ -70,6 +73,17 @@ class Edge:
         limits: Limits | None = scope.get("state", {}).get(STATE)
         if limits is not None:
             await limits.count_request(scope)
+
+
+def _check_path(scope: Scope) -> None:
+    """Refuse a path of which a proxy in front may have seen another one.
+
+    Raises:
+        Problem: there is no such path.
+    """
+    raw: bytes = scope.get("raw_path") or b""
+    if b"%" in raw and _HIDDEN.search(raw):
+        raise Problem("not-found")
 
 
 def _nothing(headers: Sequence[Header]) -> Response:

@@ -26,6 +26,8 @@ _SHORT_PASSWORD: Final = range(12, 21)
 _PASSPHRASE_MAX: Final = 64
 _NAME_MAX: Final = 50
 _NAME_EXTRAS: Final = frozenset(" '-\u2019")
+_BLANK_LETTERS: Final = frozenset("\u115f\u1160\u3164\uffa0")
+"""Fillers: letters to Unicode, nothing to the eye."""
 _PHONE_DIGITS: Final = range(10, 16)
 _PHONE_CHARACTERS_MAX: Final = 40
 _PHONE_SEPARATORS: Final = frozenset("+-.()/ \u00a0")
@@ -104,6 +106,8 @@ def person_name(value: str) -> str:
 
 
 def _in_a_name(character: str) -> bool:
+    if character in _BLANK_LETTERS:
+        return False
     return character.isalpha() or character in _NAME_EXTRAS or _is_mark(character)
 
 

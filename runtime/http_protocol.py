@@ -21,8 +21,8 @@ from runtime.security.proxies import Proxies
 HEAD_BYTES_MAX: Final = 16 * 1024
 """Request line and headers; an access token of 4 KiB fits."""
 HEADERS_MAX: Final = 100
-VERSIONS: Final = ("1.0", "1.1")
-"""The parser reads others too: HTTP/0.9 has no headers, and 2.0 is another protocol."""
+REQUEST_BYTES_MAX: Final = 1024 * 1024
+"""A request with its framing: sizes and extensions of chunks, and trailers."""
 CONNECTIONS_MAX: Final = 10_000
 """Of one gateway process."""
 UNREAD_S_MAX: Final = 30.0
@@ -55,6 +55,9 @@ TOO_LARGE: Final = Refusal(
     "Headers too large",
     "The request line and headers are over 16 KiB or 100 headers.",
 )
+TOO_LONG: Final = Refusal(
+    "413 Content Too Large", "body-too-large", "Body too large", "The body is over 64 KiB."
+)
 TOO_SLOW: Final = Refusal(
     "408 Request Timeout",
     "request-timeout",
@@ -67,7 +70,8 @@ TOO_MANY: Final = Refusal(
     "Too many requests",
     "Too many connections from this address.",
 )
-REFUSALS: Final = (BAD, TOO_LARGE, TOO_SLOW, TOO_MANY)
+REFUSALS: Final = (BAD, TOO_LARGE, TOO_LONG, TOO_SLOW, TOO_MANY)
+_VERSIONS: Final = ("1.0", "1.1")
 
 
 class Protocol(HttpToolsProtocol):
@@ -87,6 +91,7 @@ class Protocol(HttpToolsProtocol):
         self._refusal = BAD
         self._is_head = True
         self._head_bytes = 0
+        self._request_bytes = 0
         self._arriving_since_s: float | None = None
         self._unread_since_s: float | None = None
         self._counted: str | None = None
@@ -123,28 +128,37 @@ class Protocol(HttpToolsProtocol):
             return
         if self._is_head:
             self._head_bytes += len(data)
+        self._request_bytes += len(data)
         super().data_received(data)
         if self._is_head and self._head_bytes > HEAD_BYTES_MAX:
             self.refuse(TOO_LARGE)
+        elif self._request_bytes > REQUEST_BYTES_MAX:
+            self.refuse(TOO_LONG)
 
     def on_message_begin(self) -> None:
         """A request starts."""
         self._is_head = True
+        self._request_bytes = 0
         self._arriving_since_s = self.loop.time()
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; a trailer is none, and proxies have not looked at it (RFC 9110, 6.5.1)."""
+        if self._is_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The head is whole.
 
         Raises:
-            ValueError: it is too large, or of no version that we speak; the parser stops and
+            ValueError: it is too large, or others could read it otherwise; the parser stops and
                 `send_400_response` follows.
         """
-        if self.parser is None or self.parser.get_http_version() not in VERSIONS:
-            raise ValueError(BAD.detail)
         if self._is_too_large():
             self._refusal = TOO_LARGE
             raise ValueError(TOO_LARGE.detail)
+        if self._is_ambiguous():
+            raise ValueError(BAD.detail)
         self._is_head = False
         self._head_bytes = 0
         super().on_headers_complete()
@@ -152,6 +166,7 @@ class Protocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request is whole."""
         self._arriving_since_s = None
+        self._request_bytes = 0
         self._is_head = True
         super().on_message_complete()
 
@@ -184,9 +199,20 @@ class Protocol(HttpToolsProtocol):
             self.refuse(TOO_SLOW)
 
     def _is_answering(self) -> bool:
-        """Whether a part of an answer is on its way to the client."""
+        """Whether an answer is on its way to the client, or was given before the request's end."""
         cycle: Any = self.cycle  # None before the first request
-        return cycle is not None and cycle.response_started and not cycle.response_complete
+        if cycle is None or not cycle.response_started:
+            return False
+        return not (self._is_head and cycle.response_complete)
+
+    def _is_ambiguous(self) -> bool:
+        """Whether a proxy may see another end, host or version in this head (RFC 9112, 11.2)."""
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
+        version = self.parser.get_http_version()
+        if version not in _VERSIONS or hosts > 1:
+            return True
+        return bool(codings) and (codings != [b"chunked"] or version != "1.1")
 
     def _is_too_large(self) -> bool:
         if len(self.headers) > HEADERS_MAX:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -13,7 +13,7 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 
 from consumers.auth.asking import Identity
-from consumers.auth.attempts import Attempts
+from consumers.auth.attempts import Attempts, make_decoy
 from consumers.auth.changing_password import ChangingPassword
 from consumers.auth.issuing import Issuing
 from consumers.auth.passwords import Passwords
@@ -40,6 +40,7 @@ from runtime.security.vault import VAULT, Vault
 from runtime.settings import Settings, settings
 from schemas.audit import Happened, SecurityEvent
 from schemas.envelope import derived_id
+from schemas.identity import Ciphertext
 from schemas.topics import AUTH_REQUESTS
 
 _LOG: Final = logging.getLogger(__name__)
@@ -200,7 +201,12 @@ async def _opened(
         session_s=settings.refresh_token_s,
     )
     attempts = Attempts(
-        identity=identity, passwords=passwords, pseudonyms=pseudonyms, vault=vault, audit=audit
+        identity=identity,
+        passwords=passwords,
+        pseudonyms=pseudonyms,
+        vault=vault,
+        audit=audit,
+        decoy=await _decoy(vault, passwords, stack),
     )
     requests.auth = Auth(
         opening=OpeningKey.of_auth(secrets_dir),
@@ -258,6 +264,25 @@ async def _knowing(renew: Callable[[], Awaitable[None]], stack: AsyncExitStack) 
         else:
             break
     stack.callback(asyncio.create_task(each_hour(renew)).cancel)
+
+
+async def _decoy(vault: Vault, passwords: Passwords, stack: AsyncExitStack) -> Ciphertext:
+    """A decoy for as long as this process lives."""
+    while True:
+        try:
+            decoy = await make_decoy(vault, passwords)
+        except Unavailable as error:
+            _LOG.warning("the vault takes no key yet: %s", error)
+            await asyncio.sleep(_BACKOFF_S)
+        else:
+            break
+
+    async def destroy() -> None:
+        with suppress(Unavailable):  # the key is worth nothing
+            await vault.destroy(decoy.key_id)
+
+    stack.push_async_callback(destroy)
+    return decoy
 
 
 class _Destroyer:

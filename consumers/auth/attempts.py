@@ -71,6 +71,7 @@ class Attempts:
         pseudonyms: Pseudonyms,
         vault: Vault,
         audit: Audit,
+        decoy: Ciphertext,
         attempts_max: int = ATTEMPTS_MAX,
     ) -> None:
         self._identity: Final = identity
@@ -78,6 +79,7 @@ class Attempts:
         self._pseudonyms: Final = pseudonyms
         self._vault: Final = vault
         self._audit: Final = audit
+        self._decoy: Final = decoy
         self._turnstile: Final = Turnstile()
         self._settlements: Final[set[asyncio.Task[Message]]] = set()
         self._places: Final = asyncio.Semaphore(attempts_max)
@@ -176,13 +178,24 @@ class Attempts:
         )
 
     async def _hash_of(self, stored: Ciphertext | None) -> str | None:
-        """The hash to check against; an unknown or erased user has none."""
-        if stored is None:
-            return None
+        """The hash to check against; an unknown or erased user has none.
+
+        Nobody's decoy is fetched and decrypted as everybody's own, with a key from the store and
+        never from memory: else the time would tell who exists, and who signed in just now.
+        """
+        kept = stored or self._decoy
+        self._vault.forget(kept.key_id)
         try:
-            return (await self._vault.decrypt(stored, use=PASSWORD_HASH)).decode()
+            hashed = (await self._vault.decrypt(kept, use=PASSWORD_HASH)).decode()
         except Erased:
             return None
+        return None if stored is None else hashed
+
+
+async def make_decoy(vault: Vault, passwords: Passwords) -> Ciphertext:
+    """What stands in for the stored hash of somebody unknown; raises as `Vault.encrypt`."""
+    key_id = await vault.create()
+    return await vault.encrypt(key_id, passwords.decoy.encode(), use=PASSWORD_HASH)
 
 
 def _wrong(reserved: SignInReserved) -> SettleSignIn:

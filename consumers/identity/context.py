@@ -69,7 +69,7 @@ class IdentityContext:
     """The `Context` of identity."""
 
     name: str = IDENTITY
-    schema_version: int = 2
+    schema_version: int = 3
     commands: Codec = COMMANDS
     events: Codec = EVENTS
 

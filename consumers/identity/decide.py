@@ -10,11 +10,13 @@ from consumers.identity.state import (
     ADDRESS,
     ATTEMPTS_MAX,
     EMAIL,
+    SESSION_MS_MAX,
     SESSIONS_MAX,
     USER,
     WINDOW_MS,
     Attempts,
     Person,
+    Session,
     State,
 )
 from runtime.errors import Halted
@@ -326,7 +328,7 @@ def _reserve_address(state: State, command: ReserveSignIn, now_ms: int) -> Event
 
 
 def _reserve_user(person: Person, command: ReserveUserSignIn, now_ms: int) -> Events:
-    if refusal := _refusal(person.attempts, now_ms):
+    if refusal := _refusal(person.attempts_at(command.address_hmac), now_ms):
         reason, retry_after_ms = refusal
         return (
             UserSignInRefused(
@@ -422,7 +424,7 @@ def _refresh(person: Person, command: RefreshSession, now_ms: int) -> Events:
     if user is None or session is None or session.expires_ms <= now_ms:
         return (_refresh_refused(command, Reason.UNKNOWN_SESSION),)
     if (command.generation, command.refresh_hmac) == (session.generation, session.refresh_hmac):
-        return (_refreshed(user, command),)
+        return (_refreshed(user, command, session),)
     if command.generation >= session.generation:
         return (_refresh_refused(command, Reason.UNKNOWN_SESSION),)
     if session.was_just_used(command.generation, now_ms):
@@ -430,7 +432,7 @@ def _refresh(person: Person, command: RefreshSession, now_ms: int) -> Events:
     return (_ended(user, command.session_id, SessionEnd.REUSED),)
 
 
-def _refreshed(user: User, command: RefreshSession) -> SessionRefreshed:
+def _refreshed(user: User, command: RefreshSession, session: Session) -> SessionRefreshed:
     return SessionRefreshed(
         user_id=user.user_id,
         username_hmac=user.username_hmac,
@@ -438,7 +440,7 @@ def _refreshed(user: User, command: RefreshSession) -> SessionRefreshed:
         role=user.role,
         generation=command.generation + 1,
         refresh_hmac=command.next_hmac,
-        expires_at_ms=command.expires_at_ms,
+        expires_at_ms=min(command.expires_at_ms, session.started_ms + SESSION_MS_MAX),
     )
 
 

@@ -100,13 +100,12 @@ def _apply(state: State, event: Message, now_ms: int) -> None:  # noqa: C901, PL
         case AddressSettled():
             _settle_address(state, event, now_ms)
         case SignInReserved():
-            _person(state, event.username_hmac).attempts.reserve(event.attempt_id, now_ms)
+            attempts = _person(state, event.username_hmac).attempts_at(event.address_hmac)
+            attempts.reserve(event.attempt_id, now_ms)
         case SignInFailed():
-            attempts = _person(state, event.username_hmac).attempts
-            attempts.settle(event.attempt_id, now_ms, wrong=True)
+            _settle(_person(state, event.username_hmac), event, now_ms, wrong=True)
         case SignInLocked():
-            attempts = _person(state, event.username_hmac).attempts
-            attempts.settle(event.attempt_id, now_ms, wrong=False)
+            _settle(_person(state, event.username_hmac), event, now_ms, wrong=False)
         case RoleChanged() | UserLocked() | UserUnlocked():
             _person(state, event.user.username_hmac).user = event.user
         case UserErased():
@@ -165,8 +164,20 @@ def _settle_address(state: State, event: AddressSettled, now_ms: int) -> None:
         del state.addresses[event.address_hmac]
 
 
+def _settle(
+    person: Person,
+    event: SignInFailed | SignInLocked | SessionStarted | PasswordChanged,
+    now_ms: int,
+    *,
+    wrong: bool,
+) -> None:
+    attempts = person.attempts_with(event.attempt_id, event.address_hmac)
+    attempts.settle(event.attempt_id, now_ms, wrong=wrong)
+
+
 def _start_session(person: Person, event: SessionStarted, now_ms: int) -> None:
-    person.attempts.settle(event.attempt_id, now_ms, wrong=False)
+    _settle(person, event, now_ms, wrong=False)
+    person.remember(event.address_hmac)
     live = {each: kept for each, kept in person.sessions.items() if kept.expires_ms > now_ms}
     session = Session(
         started_ms=now_ms, expires_ms=event.expires_at_ms, refresh_hmac=event.refresh_hmac
@@ -184,8 +195,8 @@ def _refresh_session(person: Person, event: SessionRefreshed, now_ms: int) -> No
 
 def _change_password(person: Person, event: PasswordChanged, now_ms: int) -> None:
     """Attempts that are under way were reserved with the hash that counts no more."""
-    person.attempts.settle(event.attempt_id, now_ms, wrong=False)
-    person.void_attempts = list(person.attempts.reserved_ms)
+    _settle(person, event, now_ms, wrong=False)
+    person.void_attempts = person.reserved()
     _take_hash(person, event.password_hash)
 
 

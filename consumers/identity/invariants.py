@@ -2,7 +2,14 @@
 
 from collections.abc import Iterable
 
-from consumers.identity.state import API_KEYS_MAX, ATTEMPTS_MAX, SESSIONS_MAX, Attempts, State
+from consumers.identity.state import (
+    API_KEYS_MAX,
+    ATTEMPTS_MAX,
+    FAMILIAR_MAX,
+    SESSIONS_MAX,
+    Attempts,
+    State,
+)
 from runtime.errors import InvariantBroken
 
 
@@ -13,12 +20,15 @@ def check(state: State) -> None:
         InvariantBroken: they are not.
     """
     for username_hmac, person in state.people.items():
-        _check_attempts(person.attempts)
+        for counted in person.all_attempts():
+            _check_attempts(counted)
+        if len(person.familiar) > FAMILIAR_MAX:
+            raise InvariantBroken(f"user {username_hmac} has {len(person.familiar)} addresses")
         if len(person.sessions) > SESSIONS_MAX:
             raise InvariantBroken(f"user {username_hmac} has {len(person.sessions)} sessions")
         if len(person.api_keys) > API_KEYS_MAX:
             raise InvariantBroken(f"user {username_hmac} has {len(person.api_keys)} API keys")
-        if len(person.void_attempts) > ATTEMPTS_MAX:
+        if len(person.void_attempts) > ATTEMPTS_MAX * (FAMILIAR_MAX + 1):
             raise InvariantBroken(f"user {username_hmac} has {person.void_attempts} void attempts")
     for attempts in state.addresses.values():
         _check_attempts(attempts)

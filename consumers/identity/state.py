@@ -13,12 +13,16 @@ from schemas.identity import User
 ATTEMPTS_MAX: Final = 5
 """Wrong attempts within the window after which the next one is blocked."""
 WINDOW_MS: Final = 300_000
+FAMILIAR_MAX: Final = 8
+"""Addresses of a user that are remembered: wrong attempts from elsewhere do not block them."""
 RESERVATION_MS: Final = 30_000
 """A reserved attempt that nobody settles stops counting after this."""
 SESSIONS_MAX: Final = 100
 """Sessions per user; one more ends the oldest."""
 API_KEYS_MAX: Final = 20
 """API keys per user; one more is refused."""
+SESSION_MS_MAX: Final = 90 * 86_400_000
+"""How long a session lives however often it is refreshed."""
 LEEWAY_MS: Final = 10_000
 """A refresh token presented again so soon after its use is a client's own retry or race."""
 _USES_MAX: Final = 64
@@ -102,6 +106,9 @@ class Person(msgspec.Struct, omit_defaults=True):
     """Oldest first."""
     api_keys: dict[str, int | None] = {}
     """By id, when each expires in ms; None for never."""
+    familiar: dict[str, Attempts] = {}
+    """Addresses that signed in, by HMAC, with attempts of their own; the latest is the last. They
+    are the same for a day, as their HMACs are."""
     void_attempts: list[str] = []
     """Reserved with a password that was changed since, so that they start no session."""
 
@@ -109,6 +116,29 @@ class Person(msgspec.Struct, omit_defaults=True):
     def is_nobody(self) -> bool:
         """Whether only attempts are known of the username."""
         return self.user is None and self.claim is None
+
+    def attempts_at(self, address_hmac: str) -> Attempts:
+        """What an attempt from this address counts with."""
+        return self.familiar.get(address_hmac, self.attempts)
+
+    def attempts_with(self, attempt_id: str, address_hmac: str) -> Attempts:
+        """Where the attempt was reserved; its address may have become familiar since."""
+        there = self.attempts_at(address_hmac)
+        return there if attempt_id in there.reserved_ms else self.attempts
+
+    def reserved(self) -> list[str]:
+        """The ids of all attempts under way."""
+        return [each for counted in self.all_attempts() for each in counted.reserved_ms]
+
+    def all_attempts(self) -> tuple[Attempts, ...]:
+        """Those of familiar addresses, and those of all others."""
+        return (self.attempts, *self.familiar.values())
+
+    def remember(self, address_hmac: str) -> None:
+        """Somebody signed in there."""
+        others = {at: each for at, each in self.familiar.items() if at != address_hmac}
+        kept = dict([*others.items()][-(FAMILIAR_MAX - 1) :])
+        self.familiar = kept | {address_hmac: self.familiar.get(address_hmac, Attempts())}
 
 
 class Owner(msgspec.Struct, frozen=True):

@@ -89,6 +89,10 @@ class Vault:
         self._cache.pop(key_id, None)
         await self._rows.delete(VAULT.name, {"key_id": key_id})
 
+    def forget(self, key_id: str) -> None:
+        """Read the key from the store when it is needed next."""
+        self._cache.pop(key_id, None)
+
     async def encrypt(self, key_id: str, plain: bytes, *, use: str) -> Ciphertext:
         """Encrypt under the key.
 

@@ -87,7 +87,9 @@ def test_names_of_any_script_are_fine(name: str) -> None:
     assert registered(first_name=name).first_name == name
 
 
-@pytest.mark.parametrize("name", ["", " ", "x" * 51, "R2D2", "a<b>", "--", "a\x00b", "💥", None, 1])
+@pytest.mark.parametrize(
+    "name", ["", " ", "x" * 51, "R2D2", "a<b>", "--", "a\x00b", "💥", "\u3164", None, 1]
+)
 def test_other_names_are_refused(name: object) -> None:
     with pytest.raises(ValidationError):
         registered(last_name=name)

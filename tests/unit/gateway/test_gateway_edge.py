@@ -45,6 +45,20 @@ async def test_unknown_paths_are_not_found(client: httpx.AsyncClient, path: str)
     assert (answer.status_code, code_of(answer)) == (404, "not-found")
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/api/v1/balance%0a", "/api/v1/time%0A", "/api%2fv1%2Ftime", "/docs%5c", "/health%0a"),
+        *("/api/v1/markets/BTC-USD%2fbook", "/api/v1/ops/users/x%2f..%2fy/lock"),
+    ],
+)
+async def test_a_path_that_hides_separators_or_an_end_of_line_is_not_found(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    answer = await client.get(path)
+    assert (answer.status_code, code_of(answer)) == (404, "not-found")
+
+
 async def test_other_methods_are_named(client: httpx.AsyncClient) -> None:
     answer = await client.patch(LOGIN)
     assert (answer.status_code, code_of(answer)) == (405, "method-not-allowed")
@@ -73,6 +87,14 @@ async def test_json_content_types_are_read(client: httpx.AsyncClient, kind: str 
     headers = {"Content-Type": kind} if kind else {}
     answer = await client.post(LOGIN, content=b"{}", headers=headers)
     assert answer.status_code == 422
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "identity, gzip", "x"])
+async def test_a_compressed_body_is_a_415(client: httpx.AsyncClient, coding: str) -> None:
+    answer = await client.post(LOGIN, content=b"{}", headers=JSON | {"Content-Encoding": coding})
+    assert (answer.status_code, code_of(answer)) == (415, "unsupported-media-type")
+    plain = await client.post(LOGIN, content=b"{}", headers=JSON | {"Content-Encoding": "Identity"})
+    assert plain.status_code == 422
 
 
 async def test_a_body_over_64_kib_is_a_413(client: httpx.AsyncClient) -> None:

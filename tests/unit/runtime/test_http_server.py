@@ -15,6 +15,7 @@ from gateway.problems import KINDS
 from runtime.http_protocol import (
     HEAD_BYTES_MAX,
     REFUSALS,
+    REQUEST_BYTES_MAX,
     UNREAD_S_MAX,
     Bounds,
     Protocol,
@@ -113,6 +114,84 @@ async def test_what_is_no_http_is_a_problem(sent: bytes) -> None:
     protocol, wire = connected()
     protocol.data_received(sent)
     assert code_of(wire) == "bad-request"
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"transfer-encoding: gzip, chunked",
+        b"transfer-encoding: identity, chunked",
+        b"transfer-encoding: identity",
+        b"transfer-encoding: chunked\r\ntransfer-encoding: chunked",
+        b"transfer-encoding: chunked\r\ncontent-length: 4",
+        b"content-length: 4\r\ncontent-length: 5",
+        b"host: b",
+    ],
+)
+async def test_a_head_that_others_may_read_otherwise_is_refused(lines: bytes) -> None:
+    protocol, wire = connected(patient)
+    protocol.data_received(b"POST / HTTP/1.1\r\nhost: a\r\n" + lines + b"\r\n\r\n0\r\n\r\n")
+    assert code_of(wire) == "bad-request"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /\r\n\r\n",
+        b"GET / HTTP/2.0\r\n\r\n",
+        b"POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n",
+    ],
+    ids=["0.9", "2.0", "1.0 in chunks"],
+)
+async def test_what_its_version_of_http_does_not_have_is_refused(sent: bytes) -> None:
+    protocol, wire = connected(patient)
+    protocol.data_received(sent)
+    assert code_of(wire) == "bad-request"
+
+
+async def test_a_trailer_is_no_header() -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await patient(scope, receive, send)
+        seen.extend(name for name, _ in scope["headers"])
+
+    protocol, wire = connected(app)
+    protocol.data_received(CHUNKED + b"1\r\nx\r\n0\r\nauthorization: Bearer x\r\n\r\n")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert wire.written.startswith(b"HTTP/1.1 204")
+    assert seen == [b"host", b"transfer-encoding"]
+
+
+@pytest.mark.parametrize("framing", [b"0\r\n" + b"a: b\r\n" * 5_000, b"1;" + b"a" * 30_000])
+@pytest.mark.parametrize("is_answered", [True, False])
+async def test_framing_without_end_is_cut_off(framing: bytes, *, is_answered: bool) -> None:
+    async def hasty(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 401, "headers": []})
+        await send({"type": "http.response.body"})
+
+    protocol, wire = connected(hasty if is_answered else patient)
+    protocol.data_received(CHUNKED)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    answered, wire.written = wire.written, b""
+    protocol.data_received(framing)
+    sent = len(framing)
+    while not wire.is_closed:
+        more = framing.removeprefix(b"0\r\n").removeprefix(b"1;")
+        protocol.data_received(more)
+        sent += len(more)
+        assert sent < 2 * REQUEST_BYTES_MAX
+    if is_answered:  # nobody takes a second answer for that of the next request
+        assert answered.startswith(b"HTTP/1.1 401")
+        assert wire.written == b""
+    else:
+        assert code_of(wire) == "body-too-large"
+    protocol.connection_lost(None)
 
 
 @pytest.mark.parametrize(

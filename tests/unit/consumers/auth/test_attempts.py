@@ -32,6 +32,7 @@ async def test_who_is_not_let_in_in_time_is_told_to_come_back() -> None:
         pseudonyms=pseudonyms,
         vault=unreached,
         audit=unreached,
+        decoy=unreached,
     )
     request = Request(unreached, {}, appended_ms=0, expires_at_ms=200)
     outcomes = await asyncio.gather(

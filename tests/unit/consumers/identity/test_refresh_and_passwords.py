@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumers.identity.context import IdentityContext
 from consumers.identity.invariants import check
-from consumers.identity.state import LEEWAY_MS, State
+from consumers.identity.state import LEEWAY_MS, SESSION_MS_MAX, State
 from schemas.audit import Happened, SecurityEvent
 from schemas.codec import Message
 from schemas.envelope import Cause
@@ -154,6 +155,21 @@ def test_a_refresh_token_is_exchanged_for_the_next_one() -> None:
     assert isinstance(desk.refresh(session, (1, "h1"), "h2"), SessionRefreshed)
 
 
+def test_a_session_ends_after_90_days_however_often_it_is_refreshed() -> None:
+    desk = Desk()
+    session, started_ms, number = desk.sign_in(), desk.now_ms, 0
+    while isinstance(
+        refreshed := desk.refresh(session, (number, f"h{number}"), f"h{number + 1}"),
+        SessionRefreshed,
+    ):
+        number += 1
+        assert refreshed.expires_at_ms == min(desk.now_ms + LIFE_MS, started_ms + SESSION_MS_MAX)
+        desk.now_ms += LIFE_MS - 1
+    assert desk.now_ms >= started_ms + SESSION_MS_MAX
+    assert number == 4
+    assert isinstance(refreshed, RefreshRefused)
+
+
 def test_of_fifty_refreshes_of_one_token_one_wins_and_the_family_lives() -> None:
     desk = Desk()
     session = desk.sign_in()
@@ -263,7 +279,7 @@ def test_another_password_ends_all_other_sessions_and_gives_the_attempt_back() -
     assert list(changed.ended) == others
     assert [each.session_id for each in ended if isinstance(each, SessionEnded)] == others
     assert [desk.lives(each) for each in (mine, *others)] == [True, False, False]
-    assert not desk.state.people["ann"].attempts.reserved_ms
+    assert not desk.state.people["ann"].reserved()
     assert desk.reserve().password_hash == NEW
     outgoing, told = CONTEXT.outbox(changed, Cause("identity.commands", 0, 9, 0, "c"))
     assert isinstance(outgoing.message, SettleAddressSignIn)
@@ -279,12 +295,15 @@ def test_who_was_locked_meanwhile_changes_no_password() -> None:
     desk.ask(LockUser(username_hmac="ann"))
     (refused,) = desk.change_password(reserved, "mine")
     assert isinstance(refused, SignInLocked)
-    assert not desk.state.people["ann"].attempts.reserved_ms
+    assert not desk.state.people["ann"].reserved()
     assert desk.reserve().password_hash == OLD
 
 
-def test_who_signs_in_with_the_old_password_while_it_changes_fails() -> None:
+@pytest.mark.parametrize("is_familiar", [False, True])
+def test_who_signs_in_with_the_old_password_while_it_changes_fails(*, is_familiar: bool) -> None:
     desk = Desk()
+    if is_familiar:
+        desk.sign_in()
     before, also_before, changing = desk.reserve(), desk.reserve(), desk.reserve()
     desk.change_password(changing, "mine")
     assert isinstance(desk.settle(before), SignInFailed)

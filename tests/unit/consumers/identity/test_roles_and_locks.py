@@ -134,7 +134,7 @@ def test_a_locked_user_has_no_session_and_gets_none_until_unlocked() -> None:
     assert [reason for _, reason in ended(rest)] == [SessionEnd.USER_LOCKED]
     refused = desk.sign_in("t")
     assert isinstance(refused, SignInLocked)
-    assert desk.state.people["ann"].attempts.reserved_ms == {}
+    assert desk.state.people["ann"].reserved() == []
     assert desk.state.people["ann"].sessions == {}
     (back,) = outbox(refused, desk.cause())
     assert isinstance(back.message, SettleAddressSignIn)

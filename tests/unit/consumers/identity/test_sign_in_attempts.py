@@ -1,6 +1,7 @@
 """Sign-in attempts are counted exactly, in whatever order they are reserved and settled."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from consumers.identity.context import IdentityContext
 from consumers.identity.invariants import check
 from consumers.identity.state import (
     ATTEMPTS_MAX,
+    FAMILIAR_MAX,
     RESERVATION_MS,
     SESSIONS_MAX,
     WINDOW_MS,
@@ -71,15 +73,17 @@ class Desk:
             ReserveSignIn(address_hmac=address, username_hmac="ann", attempt_id=attempt_id)
         )
 
-    def reserve(self, attempt_id: str, username: str = "ann") -> Message:
+    def reserve(self, attempt_id: str, username: str = "ann", address: str = "addr") -> Message:
         return self.first(
-            ReserveUserSignIn(address_hmac="addr", username_hmac=username, attempt_id=attempt_id)
+            ReserveUserSignIn(address_hmac=address, username_hmac=username, attempt_id=attempt_id)
         )
 
-    def settle(self, attempt_id: str, *, right: bool, username: str = "ann") -> list[Message]:
+    def settle(
+        self, attempt_id: str, *, right: bool, username: str = "ann", address: str = "addr"
+    ) -> list[Message]:
         return self.ask(
             SettleSignIn(
-                address_hmac="addr",
+                address_hmac=address,
                 username_hmac=username,
                 attempt_id=attempt_id,
                 right=right,
@@ -92,11 +96,11 @@ class Desk:
             SettleAddressSignIn(address_hmac="addr", attempt_id=attempt_id, wrong=wrong)
         )
 
-    def attempt(self, attempt_id: str, *, right: bool) -> Message:
-        reserved = self.reserve(attempt_id)
+    def attempt(self, attempt_id: str, *, right: bool, address: str = "addr") -> Message:
+        reserved = self.reserve(attempt_id, address=address)
         if not isinstance(reserved, SignInReserved):
             return reserved
-        return self.settle(attempt_id, right=right)[0]
+        return self.settle(attempt_id, right=right, address=address)[0]
 
 
 def desk_with_ann() -> Desk:
@@ -207,6 +211,74 @@ def test_an_attempt_refused_for_its_username_is_given_back_to_its_address() -> N
     assert outgoing.message == SettleAddressSignIn(address_hmac="addr", attempt_id="6", wrong=False)
 
 
+def test_wrong_attempts_from_elsewhere_keep_nobody_out_where_they_signed_in_before() -> None:
+    desk = desk_with_ann()
+    assert isinstance(desk.attempt("home", right=True, address="home"), SessionStarted)
+    for each in range(ATTEMPTS_MAX):
+        desk.attempt(str(each), right=False, address=f"evil {each}")
+    elsewhere = desk.reserve("6", address="evil 6")
+    assert isinstance(elsewhere, UserSignInRefused)
+    assert elsewhere.reason is Reason.SIGN_IN_BLOCKED
+    for each in range(ATTEMPTS_MAX):  # at home five wrong ones are allowed too, and no more
+        wrong = desk.attempt(f"home {each}", right=False, address="home")
+        assert isinstance(wrong, SignInFailed)
+    assert isinstance(desk.reserve("home 6", address="home"), UserSignInRefused)
+    desk.now_ms += WINDOW_MS
+    assert isinstance(desk.attempt("again", right=True, address="home"), SessionStarted)
+
+
+def test_an_attempt_counts_where_it_was_reserved_though_its_address_became_familiar() -> None:
+    desk = desk_with_ann()
+    for each in range(ATTEMPTS_MAX):
+        desk.reserve(str(each), address="home")
+    desk.settle("0", right=True, address="home")
+    for each in range(1, ATTEMPTS_MAX):
+        desk.settle(str(each), right=False, address="home")
+    assert desk.state.people["ann"].reserved() == []
+    assert isinstance(desk.attempt("5", right=False, address="evil"), SignInFailed)
+    assert isinstance(desk.reserve("6", address="evil"), UserSignInRefused)
+
+
+def test_the_latest_addresses_are_familiar() -> None:
+    desk = desk_with_ann()
+    for each in range(FAMILIAR_MAX + 1):
+        desk.attempt(str(each), right=True, address=str(each))
+    desk.attempt("again", right=True, address="1")
+    assert [*desk.state.people["ann"].familiar] == [*map(str, range(2, FAMILIAR_MAX + 1)), "1"]
+
+
+@settings(deadline=None)
+@given(
+    script=st.lists(
+        st.tuples(
+            st.sampled_from(["reserve", "reserve", "wrong", "wrong", "wrong", "right"]),
+            st.integers(0, 9),
+            st.integers(0, 4),
+        ),
+        max_size=80,
+    )
+)
+def test_each_familiar_address_and_all_others_together_have_five_wrong_attempts(
+    script: list[tuple[str, int, int]],
+) -> None:
+    desk = desk_with_ann()
+    under_way: list[tuple[str, str, str]] = []
+    wrong: Counter[str] = Counter()
+    for number, (step, choice, at) in enumerate(script):
+        address = f"at {at}"
+        place = address if address in desk.state.people["ann"].familiar else "elsewhere"
+        count = wrong[place] + sum(each == place for _, _, each in under_way)
+        if step == "reserve":
+            outcome = desk.reserve(str(number), address=address)
+            assert isinstance(outcome, SignInReserved) == (count < ATTEMPTS_MAX)
+            if count < ATTEMPTS_MAX:
+                under_way.append((str(number), address, place))
+        elif under_way:
+            attempt_id, address, place = under_way.pop(choice % len(under_way))
+            desk.settle(attempt_id, right=step == "right", address=address)
+            wrong[place] += step == "wrong"
+
+
 @settings(deadline=None)
 @given(
     script=st.lists(
@@ -221,7 +293,7 @@ def test_no_interleaving_lets_a_sixth_wrong_attempt_through_or_blocks_before_fiv
     wrong = 0
     for number, (step, choice) in enumerate(script):
         if step == "reserve":
-            outcome = desk.reserve(str(number))
+            outcome = desk.reserve(str(number), address=str(number))
             if isinstance(outcome, SignInReserved):
                 reserved.append(str(number))
             else:
@@ -231,7 +303,7 @@ def test_no_interleaving_lets_a_sixth_wrong_attempt_through_or_blocks_before_fiv
                 assert wrong + len(reserved) == ATTEMPTS_MAX
         elif reserved:
             attempt_id = reserved.pop(choice % len(reserved))
-            desk.settle(attempt_id, right=step == "right")
+            desk.settle(attempt_id, right=step == "right", address=attempt_id)
             wrong += step == "wrong"
         assert wrong + len(reserved) <= ATTEMPTS_MAX
 
