@@ -209,7 +209,8 @@ class Protocol(HttpToolsProtocol):
         """Whether a proxy may see another end, host or version in this head (RFC 9112, 11.2)."""
         hosts = sum(name == b"host" for name, _ in self.headers)
         codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
-        version = self.parser.get_http_version()
+        parser: Any = self.parser  # None once the connection is gone, which then reads nothing
+        version = parser.get_http_version()
         if version not in _VERSIONS or hosts > 1:
             return True
         return bool(codings) and (codings != [b"chunked"] or version != "1.1")
