@@ -24,14 +24,10 @@ class Session:
 
 
 class Seen:
-    """Reads what is new whenever it is asked; `sellers` are those who bought, by symbol.
-
-    `api_keys` are those that were ever made, with their users' HMACs, as `sessions` found them.
-    """
+    """Reads what is new whenever it is asked; `sellers` are those who bought, by symbol."""
 
     def __init__(self, broker: Broker) -> None:
         self.sellers: Final[dict[str, set[str]]] = defaultdict(set)
-        self.api_keys: Final[dict[str, str]] = {}
         self._broker: Final = broker
         self._open: Final[dict[str, tuple[str, accounts.Order]]] = {}
         self._has_prices = False
@@ -87,10 +83,6 @@ class Seen:
             event = identity.EVENTS.decode(kind, record.value or b"")
             assert isinstance(event, identity.UserRegistered)
             self._users.append(event.user)
-        elif kind == identity.ApiKeyMade.TYPE:
-            event = identity.EVENTS.decode(kind, record.value or b"")
-            assert isinstance(event, identity.ApiKeyMade)
-            self.api_keys[event.api_key_id] = event.username_hmac
 
     def _look_at(self, record: Record) -> None:
         kind = record.by_name()["ce_type"].decode()

@@ -88,7 +88,6 @@ class Workload:
             (6, self._refresh),
             (2, self._change_password),
             (4, self._operate),
-            (3, self._api_key),
             (3, self._poison),
             (3, self._tick),
             (2, self._halt_or_resume),
@@ -413,26 +412,6 @@ class Workload:
             password_hash=_CIPHERTEXT,
         )
         self._send("identity", name, command)
-
-    def _api_key(self) -> None:
-        """Bots' keys are made, also by sessions that have ended, and deleted, also twice."""
-        sessions, keys = self._seen.sessions(), self._seen.api_keys
-        session = self._random.choice(sessions) if sessions else Session("name0", "none")
-        lives_ms = self._random.choice((None, None, 1_000))
-        make = identity.MakeApiKey(
-            username_hmac=session.username_hmac,
-            session_id=session.session_id,
-            name=_CIPHERTEXT,
-            scopes=(identity.Scope.TRADE,),
-            secret_hash=f"{self._random.getrandbits(256):064x}",
-            expires_at_ms=lives_ms and self._broker.scheduler.now_ms + lives_ms,
-        )
-        if keys and self._random.random() < 0.3:
-            api_key_id, name = self._random.choice(list(keys.items()))
-            delete = identity.DeleteApiKey(username_hmac=name, api_key_id=api_key_id)
-            self._send("identity", name, delete)
-        else:
-            self._send("identity", session.username_hmac, make)
 
     def _operate(self) -> None:
         """Operators lock users, more often unlock them, and change roles."""

@@ -34,7 +34,6 @@ def test_no_history_loses_or_doubles_anything() -> None:
         "identity.email-taken.v1",
         "identity.session-refreshed.v1",
         "identity.password-changed.v1",
-        "identity.api-key-made.v1",
         "identity.user-locked.v1",
         "identity.role-changed.v1",
         "identity.user-erased.v1",
