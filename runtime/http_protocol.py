@@ -21,6 +21,8 @@ from runtime.security.proxies import Proxies
 HEAD_BYTES_MAX: Final = 16 * 1024
 """Request line and headers; an access token of 4 KiB fits."""
 HEADERS_MAX: Final = 100
+VERSIONS: Final = ("1.0", "1.1")
+"""The parser reads others too: HTTP/0.9 has no headers, and 2.0 is another protocol."""
 REQUEST_BYTES_MAX: Final = 1024 * 1024
 """A request with its framing: sizes and extensions of chunks, and trailers."""
 CONNECTIONS_MAX: Final = 10_000
@@ -71,7 +73,6 @@ TOO_MANY: Final = Refusal(
     "Too many connections from this address.",
 )
 REFUSALS: Final = (BAD, TOO_LARGE, TOO_LONG, TOO_SLOW, TOO_MANY)
-_VERSIONS: Final = ("1.0", "1.1")
 
 
 class Protocol(HttpToolsProtocol):
@@ -151,9 +152,11 @@ class Protocol(HttpToolsProtocol):
         """The head is whole.
 
         Raises:
-            ValueError: it is too large, or others could read it otherwise; the parser stops and
-                `send_400_response` follows.
+            ValueError: it is too large, or of no version that we speak, or others could read it
+                otherwise; the parser stops and `send_400_response` follows.
         """
+        if self._version() not in VERSIONS:
+            raise ValueError(BAD.detail)
         if self._is_too_large():
             self._refusal = TOO_LARGE
             raise ValueError(TOO_LARGE.detail)
@@ -205,15 +208,18 @@ class Protocol(HttpToolsProtocol):
             return False
         return not (self._is_head and cycle.response_complete)
 
+    def _version(self) -> str:
+        parser: Any = self.parser  # None once the connection is gone
+        return parser.get_http_version()
+
     def _is_ambiguous(self) -> bool:
-        """Whether a proxy may see another end, host or version in this head (RFC 9112, 11.2)."""
+        """Whether a proxy may see another end or host in this head (RFC 9112, 11.2)."""
         hosts = sum(name == b"host" for name, _ in self.headers)
         codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
-        parser: Any = self.parser  # None once the connection is gone, which then reads nothing
-        version = parser.get_http_version()
-        if version not in _VERSIONS or hosts > 1:
+        if hosts > 1:
             return True
-        return bool(codings) and (codings != [b"chunked"] or version != "1.1")
+        is_old = self._version() == "1.0"
+        return bool(codings) and (is_old or codings != [b"chunked"])
 
     def _is_too_large(self) -> bool:
         if len(self.headers) > HEADERS_MAX:

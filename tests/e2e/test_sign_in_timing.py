@@ -28,7 +28,7 @@ async def _took_s(stack: Stack, username: str) -> float:
     return took_s
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 async def test_known_and_unknown_users_take_as_long(stack: Stack) -> None:
     known: list[float] = []
     unknown: list[float] = []
