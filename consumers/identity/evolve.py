@@ -141,6 +141,7 @@ def _erase(person: Person) -> None:
     """Attempts stay for their window; when it has passed, the name is forgotten too."""
     person.user = None
     person.claim = None
+    person.familiar = {}
 
 
 def _reject(state: State, event: RegistrationRejected) -> None:

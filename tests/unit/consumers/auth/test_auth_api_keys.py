@@ -65,7 +65,7 @@ def tail(tmp_path: Path) -> Tail:
     return Tail(
         Settings(state_dir=tmp_path),
         partitions=partitions,
-        refused_key=lambda _: None,
+        unwanted_key=lambda _: None,
         on_failure=lambda: None,
     )
 
