@@ -35,7 +35,7 @@ from schemas.identity import (
 )
 from schemas.identity import Reason as IdentityReason
 
-ATTEMPTS_MAX: Final = 256
+ATTEMPTS_MAX: Final = 64
 """In work at a time, which is seconds of hashing; more are refused, so that others get through."""
 _WAIT_S_MAX: Final = 10.0
 """Well below identity's 30 s, after which a reservation stops counting."""
@@ -97,6 +97,7 @@ class Attempts:
         today = datetime.now(UTC).date()
         address_hmac = self._pseudonyms.address(address, today)
         wait_s = min(request.patience_s, _WAIT_S_MAX)
+        is_reserved = False
         try:
             async with asyncio.timeout(wait_s), AsyncExitStack() as passed:
                 try:
@@ -108,8 +109,11 @@ class Attempts:
                 if not isinstance(reserved, SignInReserved):
                     self._tell(request, reserved)
                     return _refusal(reserved)
+                is_reserved = True
                 settled = await asyncio.shield(self._settling(request, reserved, password, settle))
         except TimeoutError as error:
+            if is_reserved:  # identity decides, and too many passwords are being hashed
+                return _BUSY
             raise Unavailable("an attempt is not decided in time") from error
         return _answered(settled)
 

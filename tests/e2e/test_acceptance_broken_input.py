@@ -70,6 +70,7 @@ EXAMPLES = {
     "order_id": "0" * 32,
     "command_id": "0" * 32,
     "session_id": "0" * 32,
+    "api_key_id": "0" * 32,
     "symbol": "BTC-USD",
     "username": "nobody_at_all",
 }

@@ -12,6 +12,8 @@ from traders import API, UNDECIDED, Gateways, Json, Trader, check_problem, order
 from runtime.devstack.background import Stack
 
 COPIES = 20
+MANY_COPIES = 1_000
+KILLED_IN_TURN = ("accounts", "markets", "accounts", "auth", "accounts")
 DEPOSIT = ("/balance/deposit", {"amount": "12.34"})
 BUY = ("/orders", order(quantity="0.002"))
 LIMIT = ("/orders", order(order_type="limit_buy", asset_id="BTC", quantity="0.01", price="1000"))
@@ -67,6 +69,41 @@ async def test_20_equal_requests_with_one_key_have_one_effect(
             assert other.status_code == 422
             check_problem(other, "idempotency-key-reused")
         assert await _counts(trader) == after
+
+
+async def test_1000_equal_orders_with_one_key_are_one_while_workers_are_killed(
+    stack: Stack,
+) -> None:
+    async with Gateways.of(stack) as gateways:
+        trader = await gateways.funded("500")
+        before = await _counts(trader)
+        key = {"Idempotency-Key": uuid.uuid4().hex}
+
+        async def send(number: int) -> httpx.Response:
+            return await trader.send("POST", LIMIT[0], through=number, json=LIMIT[1], headers=key)
+
+        answers: list[httpx.Response] = []
+        for worker in KILLED_IN_TURN:
+            await until(lambda name=worker: _runs(stack, name), limit_s=30)
+            stack.kill(worker)
+            copies = range(MANY_COPIES // len(KILLED_IN_TURN))
+            answers += await asyncio.gather(*map(send, copies))
+        assert len(answers) == MANY_COPIES
+        assert {each.status_code for each in answers} <= {201, *UNDECIDED}
+        placed = await _settled(send, 0, answers[-1])
+        decided = [each for each in answers if each.status_code == 201]
+        assert {each.json()["data"]["order_id"] for each in decided} <= {
+            placed.json()["data"]["order_id"]
+        }
+        assert len(decided) >= COPIES
+        assert sum("idempotency-replayed" not in each.headers for each in decided) <= 1
+        assert await _counts(trader) == (before[0], before[1] + 1)
+        for worker in set(KILLED_IN_TURN):
+            await until(lambda name=worker: _runs(stack, name), limit_s=30)
+
+
+async def _runs(stack: Stack, name: str) -> bool:
+    return name in stack.pids
 
 
 async def _counts(trader: Trader) -> tuple[int, int]:

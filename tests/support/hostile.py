@@ -21,6 +21,8 @@ RATES: Final = {"malformed": 200, "sign-in": 50, "token": 50, "forged": 50, "ref
 """Attacks per second."""
 SLOW_SOCKETS: Final = 200
 _DRIP_S: Final = 1.0
+_STAGGER_S: Final = 5.0
+"""Slow clients do not come all at one moment."""
 _ADDRESSES: Final = 40
 
 Attack = Callable[[], Awaitable[str]]
@@ -155,6 +157,7 @@ class Mix:
 
     async def _slow(self, until_s: float) -> None:
         """Send a request a byte at a time; when the gateway ends it, begin again."""
+        await asyncio.sleep(self._random.random() * _STAGGER_S)
         while time.monotonic() < until_s:
             try:
                 reader, writer = await self._connected()
@@ -186,6 +189,7 @@ def main() -> None:
     """Attack as the argument says, for its `seconds`."""
     config = json.loads(sys.argv[1])
     mix = Mix(config)
+    print("attacking", flush=True)  # noqa: T201  # the caller waits for it
     asyncio.run(mix.run(config["seconds"]))
     print(json.dumps(mix.came))  # noqa: T201  # the caller reads it
 

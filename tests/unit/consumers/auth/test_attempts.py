@@ -1,6 +1,7 @@
 """Who waits too long to try a password hears that it is busy, not that something is down."""
 
 import asyncio
+from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from runtime.errors import Unavailable
 from runtime.security.pseudonyms import Pseudonyms
 from schemas.auth import Reason, Refused
 from schemas.codec import Message
+from schemas.identity import Ciphertext, SignInReserved
 
 
 class Silent:
@@ -21,27 +23,59 @@ class Silent:
         raise AssertionError("unreachable")
 
 
-async def test_who_is_not_let_in_in_time_is_told_to_come_back() -> None:
-    unreached = cast("Any", None)
+class Reserving:
+    """Identity that lets everybody try."""
+
+    async def decided(self, *asked: Any) -> Message:
+        command = asked[-1]
+        return SignInReserved(
+            address_hmac=command.address_hmac,
+            username_hmac=command.username_hmac,
+            attempt_id=command.attempt_id,
+        )
+
+
+class Slow:
+    """A vault behind which passwords wait longer than anybody."""
+
+    def forget(self, _key_id: str) -> None:
+        """Nothing is kept."""
+
+    async def decrypt(self, _ciphertext: Ciphertext, *, use: bytes) -> bytes:
+        await asyncio.Event().wait()
+        return use
+
+
+UNREACHED = cast("Any", None)
+REQUEST = Request(UNREACHED, {}, appended_ms=0, expires_at_ms=200)
+BUSY = Refused(reason=Reason.BUSY, retry_after_s=1)
+
+
+def attempts_of(identity: object, vault: object = None) -> Attempts:
     pseudonyms = Pseudonyms(b"k" * 32)
     today = datetime.now(UTC).date()
     pseudonyms.take(dict.fromkeys((today, today + timedelta(days=1)), b"d" * 32))
-    attempts = Attempts(
-        identity=cast("Any", Silent()),
-        passwords=unreached,
+    return Attempts(
+        identity=cast("Any", identity),
+        passwords=UNREACHED,
         pseudonyms=pseudonyms,
-        vault=unreached,
-        audit=unreached,
-        decoy=unreached,
+        vault=cast("Any", vault),
+        audit=UNREACHED,
+        decoy=Ciphertext(key_id="k", nonce="n", bytes="b"),
     )
-    request = Request(unreached, {}, appended_ms=0, expires_at_ms=200)
-    outcomes = await asyncio.gather(
-        *(
-            attempts.tried(request, address="a", username_hmac="u", password="", settle=unreached)
-            for _ in range(WIDTH + 3)
-        ),
-        return_exceptions=True,
-    )
-    busy = Refused(reason=Reason.BUSY, retry_after_s=1)
+
+
+def trying(attempts: Attempts) -> Awaitable[Message]:
+    return attempts.tried(REQUEST, address="a", username_hmac="u", password="", settle=UNREACHED)
+
+
+async def test_who_is_not_let_in_in_time_is_told_to_come_back() -> None:
+    attempts = attempts_of(Silent())
+    asked = (trying(attempts) for _ in range(WIDTH + 3))
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
     assert [isinstance(each, Unavailable) for each in outcomes[:WIDTH]] == [True] * WIDTH
-    assert outcomes[WIDTH:] == [busy] * 3
+    assert outcomes[WIDTH:] == [BUSY] * 3
+
+
+async def test_whose_password_is_not_hashed_in_time_is_told_to_come_back() -> None:
+    assert await trying(attempts_of(Reserving(), Slow())) == BUSY
