@@ -18,6 +18,7 @@ from runtime.settings import Settings
 from schemas.accounts import DepositFunds
 from schemas.codec import encode
 from schemas.envelope import CE_TYPE, WRITER_EPOCH
+from schemas.identity import Role
 from schemas.money import E8
 
 INBOX: Place = ("accounts.commands", 0)
@@ -45,7 +46,9 @@ class System:
         now_ms = round(time.time() * 1_000)
         headers = command_headers(
             command,
-            producer="test",
+            producer="gateway",
+            user_id=ANN,
+            user_role=Role.TRADER,
             command_id=command_id,
             time_ms=now_ms,
             expires_at_ms=now_ms + 60_000,
