@@ -72,7 +72,7 @@ class Workload:
             funds = accounts.DepositFunds(account_id=account_id, amount_e8=5_000 * E8)
             self._send("accounts", account_id, funds, is_punctual=True)
         self._unprovided: Final = list(product(self._accounts, SYMBOLS))
-        self._stops_left = _MANY_STOPS if random.random() < 0.04 else 0
+        self._stops_left = _MANY_STOPS if random.random() < 0.08 else 0
         self._kinds: Final[tuple[tuple[int, Callable[[], None]], ...]] = (
             (12, self._deposit),
             (5, self._withdraw),
