@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
@@ -42,6 +42,8 @@ from schemas.audit import Happened, SecurityEvent
 from schemas.envelope import derived_id
 from schemas.identity import Ciphertext
 from schemas.topics import AUTH_REQUESTS
+
+T = TypeVar("T")
 
 _LOG: Final = logging.getLogger(__name__)
 _IN_WORK_MAX: Final = 512
@@ -255,27 +257,13 @@ async def _answering(rows: DynamoTable) -> None:
 
 async def _knowing(renew: Callable[[], Awaitable[None]], stack: AsyncExitStack) -> None:
     """Have the keys of addresses now, and from now on."""
-    while True:
-        try:
-            await renew()
-        except Unavailable as error:
-            _LOG.warning("no keys for addresses yet: %s", error)
-            await asyncio.sleep(_BACKOFF_S)
-        else:
-            break
+    await _until_available(renew)
     stack.callback(asyncio.create_task(each_hour(renew)).cancel)
 
 
 async def _decoy(vault: Vault, passwords: Passwords, stack: AsyncExitStack) -> Ciphertext:
     """A decoy for as long as this process lives."""
-    while True:
-        try:
-            decoy = await make_decoy(vault, passwords)
-        except Unavailable as error:
-            _LOG.warning("the vault takes no key yet: %s", error)
-            await asyncio.sleep(_BACKOFF_S)
-        else:
-            break
+    decoy = await _until_available(lambda: make_decoy(vault, passwords))
 
     async def destroy() -> None:
         with suppress(Unavailable):  # the key is worth nothing
@@ -283,6 +271,16 @@ async def _decoy(vault: Vault, passwords: Passwords, stack: AsyncExitStack) -> C
 
     stack.push_async_callback(destroy)
     return decoy
+
+
+async def _until_available(get: Callable[[], Awaitable[T]]) -> T:
+    """What the vault gives, as soon as it does."""
+    while True:
+        try:
+            return await get()
+        except Unavailable as error:
+            _LOG.warning("the vault does not answer yet: %s", error)
+            await asyncio.sleep(_BACKOFF_S)
 
 
 class _Destroyer:

@@ -125,67 +125,38 @@ def _settle_address(
 
 def _session_ended(event: SessionEnded, cause: Cause) -> Outgoing:
     is_reuse = event.reason is SessionEnd.REUSED
-    message = SecurityEvent(
-        happened=Happened.REFRESH_REUSED if is_reuse else Happened.SESSION_ENDED,
-        user=event.username_hmac,
-        request_id=cause.correlation_id,
-        by=cause.user_id,
-        detail=event.reason,
-    )
-    return Outgoing(SECURITY_AUDIT, event.username_hmac, message)
+    happened = Happened.REFRESH_REUSED if is_reuse else Happened.SESSION_ENDED
+    return _told(happened, event.username_hmac, cause, by=cause.user_id, detail=event.reason)
 
 
 def _password_changed(event: PasswordChanged, cause: Cause) -> Outgoing:
-    message = SecurityEvent(
-        happened=Happened.PASSWORD_CHANGED,
-        user=event.username_hmac,
-        address=event.address_hmac,
-        request_id=cause.correlation_id,
-    )
-    return Outgoing(SECURITY_AUDIT, event.username_hmac, message)
+    happened, user = Happened.PASSWORD_CHANGED, event.username_hmac
+    return _told(happened, user, cause, address=event.address_hmac)
 
 
 def _api_key_made(event: ApiKeyMade, cause: Cause) -> Outgoing:
-    message = SecurityEvent(
-        happened=Happened.API_KEY_MADE,
-        user=event.username_hmac,
-        request_id=cause.correlation_id,
-        by=cause.user_id,
-        detail=" ".join(event.scopes),
-        api_key=event.api_key_id,
-    )
-    return Outgoing(SECURITY_AUDIT, event.username_hmac, message)
+    happened, user = Happened.API_KEY_MADE, event.username_hmac
+    scopes, key = " ".join(event.scopes), event.api_key_id
+    return _told(happened, user, cause, by=cause.user_id, detail=scopes, api_key=key)
 
 
 def _api_key_deleted(event: ApiKeyDeleted, cause: Cause) -> Outgoing:
-    message = SecurityEvent(
-        happened=Happened.API_KEY_DELETED,
-        user=event.username_hmac,
-        request_id=cause.correlation_id,
-        by=cause.user_id,
-        detail=event.reason,
-        api_key=event.api_key_id,
-    )
-    return Outgoing(SECURITY_AUDIT, event.username_hmac, message)
+    happened, user = Happened.API_KEY_DELETED, event.username_hmac
+    reason, key = event.reason, event.api_key_id
+    return _told(happened, user, cause, by=cause.user_id, detail=reason, api_key=key)
 
 
 def _operated(event: RoleChanged | UserLocked | UserUnlocked, cause: Cause) -> Outgoing:
-    message = SecurityEvent(
-        happened=_AUDITED[event.TYPE],
-        user=event.user.username_hmac,
-        request_id=cause.correlation_id,
-        by=cause.user_id,
-        detail=event.user.role,
-    )
-    return Outgoing(SECURITY_AUDIT, event.user.username_hmac, message)
+    happened, user = _AUDITED[event.TYPE], event.user
+    return _told(happened, user.username_hmac, cause, by=cause.user_id, detail=user.role)
 
 
 def _erased(event: UserErased, cause: Cause) -> Outgoing:
-    message = SecurityEvent(
-        happened=Happened.USER_ERASED,
-        user=event.username_hmac,
-        request_id=cause.correlation_id,
-        by=cause.user_id,
-        detail=event.key_id,
-    )
-    return Outgoing(SECURITY_AUDIT, event.username_hmac, message)
+    happened, user = Happened.USER_ERASED, event.username_hmac
+    return _told(happened, user, cause, by=cause.user_id, detail=event.key_id)
+
+
+def _told(happened: Happened, user: str, cause: Cause, **more: str | None) -> Outgoing:
+    """What `security.audit` learns of a user; `more` are other fields of the event."""
+    message = SecurityEvent(happened=happened, user=user, request_id=cause.correlation_id, **more)
+    return Outgoing(SECURITY_AUDIT, user, message)

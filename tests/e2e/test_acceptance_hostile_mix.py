@@ -17,7 +17,7 @@ from typing import Final
 import hostile
 import httpx
 import pytest
-from mutants import Forger
+from mutants import Forger, is_sendable
 from traders import Gateways, Trader, loopback, order
 
 from runtime.devstack import leash
@@ -103,7 +103,7 @@ async def loot(stack: Stack, port: int, victim: Trader) -> dict[str, object]:
         "port": port,
         "seconds": SECONDS + 1,
         "victim": victim.username,
-        "mutants": [each for each in mutants if _is_sendable(each)],
+        "mutants": [each for each in mutants if is_sendable(each)],
         "replayed": used,
         "attacker_token": attacker.token,
     }
@@ -120,11 +120,6 @@ async def attacking(config: dict[str, object]) -> asyncio.subprocess.Process:
     assert process.stdout is not None
     assert await process.stdout.readline() == b"attacking\n"
     return process
-
-
-def _is_sendable(text: str) -> bool:
-    """Whether HTTP takes it in a header, and does not strip it to the genuine token."""
-    return bool(text) and text.isascii() and text.isprintable() and text == text.strip()
 
 
 async def test_an_honest_trader_trades_on_while_everybody_attacks(

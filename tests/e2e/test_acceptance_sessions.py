@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from contract import check_answer
-from mutants import Forger
+from mutants import Forger, is_sendable
 from traders import API, PASSWORD, WRONG, Gateways, Json, Trader, check_problem, until
 
 from runtime.devstack.background import Stack
@@ -229,7 +229,7 @@ async def test_no_mutant_of_a_token_opens_a_protected_route(
     assert (await gateways.send("GET", "/balance", headers=genuine)).status_code == 200
     mutants = forger.mutants()
     assert len(mutants) >= 25
-    visible = {each: text for each, text in mutants.items() if _is_sendable(text)}
+    visible = {each: text for each, text in mutants.items() if is_sendable(text)}
     for method, path in PROTECTED:
         answers = await asyncio.gather(
             *(
@@ -248,11 +248,6 @@ def _kid_of(private: bytes) -> str:
     from nacl.signing import SigningKey  # noqa: PLC0415  # only here
 
     return key_id(bytes(SigningKey(private).verify_key))
-
-
-def _is_sendable(text: str) -> bool:
-    """Whether HTTP takes it in a header, and does not strip it to the genuine token."""
-    return bool(text) and text.isascii() and text.isprintable() and text == text.strip()
 
 
 async def test_more_sign_ins_than_may_wait_are_a_429_and_others_get_through(

@@ -15,6 +15,11 @@ _ORDER: Final = 2**252 + 27742317777372353535851937790883648493
 _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
+def is_sendable(text: str) -> bool:
+    """Whether HTTP takes it in a header, and does not strip it to the genuine token."""
+    return bool(text) and text.isascii() and text.isprintable() and text == text.strip()
+
+
 class Forger:
     """Changes a good token, signs with its key or another; `private` is the key's 32 bytes."""
 
