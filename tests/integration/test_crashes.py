@@ -143,17 +143,19 @@ async def hand_over(seconds: Sequence[Child], crowd: Crowd) -> None:
     """Tell the second workers to end: the first ones get their partitions at once."""
     since_s = time.monotonic()
     await asyncio.gather(*(asyncio.to_thread(each.stop) for each in seconds))
-    await crowd.progress(100)
+    await crowd.progress(100, limit_s=90)
     waited_s = crowd.longest_wait_s(since_s, since_s + 1)
     _LOG.info("workers that were told to end: a trader waited %.1f s", waited_s)
 
 
 async def restart(home: Home) -> None:
     """Stop everything gracefully: what starts again goes on from snapshots."""
-    _LOG.info("started again in %.1f s", await home.restart())
+    took_s = await home.restart()
+    since_ms = (time.time() - took_s) * 1_000
+    _LOG.info("started again in %.1f s", took_s)
     async with Journals.opened(home.stack.settings) as journals:
         await journals.follow()
-        _check_snapshots(journals)
+        _check_snapshots(journals, since_ms)
 
 
 @pytest.mark.timeout(1_200)
@@ -195,12 +197,16 @@ def _check_faults(home: Home) -> None:
         assert home.log(name).count("restored from snapshots") >= ROUNDS, name
 
 
-def _check_snapshots(journals: Journals) -> None:
-    """The last writer before this one ended with a checkpoint, at which this one started."""
+def _check_snapshots(journals: Journals, since_ms: float) -> None:
+    """The last writer before the restart ended with a checkpoint, at which the next one started."""
     for place, records in journals.records.items():
         kinds = [dict(each.headers)[CE_TYPE].decode() for each in records]
-        newest = len(kinds) - 1 - kinds[::-1].index(WriterClaimed.TYPE)
-        before = kinds[newest - 1]
+        claim = next(
+            n
+            for n, (kind, each) in enumerate(zip(kinds, records, strict=True))
+            if kind == WriterClaimed.TYPE and each.timestamp >= since_ms
+        )
+        before = kinds[claim - 1]
         assert before in (Checkpoint.TYPE, GenerationStarted.TYPE), f"{place}: {before}"
 
 

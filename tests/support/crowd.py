@@ -72,9 +72,11 @@ class Crowd:
 
     async def progress(self, more: int, *, limit_s: float = 60.0) -> None:
         """Wait until so many more commands have an outcome."""
-        wanted, deadline = len(self.waits) + more, time.monotonic() + limit_s
-        while len(self.waits) < wanted:
-            assert time.monotonic() < deadline, f"nothing is decided any more: {self.answers}"
+        since, deadline = len(self.waits), time.monotonic() + limit_s
+        while (decided := len(self.waits) - since) < more:
+            assert time.monotonic() < deadline, (
+                f"{decided} of {more} decided in {limit_s:g} s: {self.answers}"
+            )
             await asyncio.sleep(0.05)
 
     def longest_wait_s(self, since_s: float, until_s: float) -> float:

@@ -8,7 +8,8 @@ import socket
 import struct
 import threading
 from asyncio import StreamReader, StreamWriter
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager
 from enum import Enum
 from typing import Final, TypeVar
 
@@ -74,10 +75,18 @@ class Wire:
 
     async def cut(self, pid: int, how: Cut, duration_s: float) -> int:
         """Cut a process off for so long; returns how many connections it had."""
-        hit = await self._soon(self._begin(pid, how))
-        await asyncio.sleep(duration_s)
-        await self._soon(self._end(pid))
+        async with self.cutting(pid, how) as hit:
+            await asyncio.sleep(duration_s)
         return hit
+
+    @asynccontextmanager
+    async def cutting(self, pid: int, how: Cut) -> AsyncIterator[int]:
+        """Cut a process off meanwhile; gives how many connections it had."""
+        hit = await self._soon(self._begin(pid, how))
+        try:
+            yield hit
+        finally:
+            await self._soon(self._end(pid))
 
     async def _soon(self, step: Coroutine[None, None, T]) -> T:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(step, self._loop))
