@@ -8,6 +8,7 @@ from typing import Final
 
 from starlette.requests import Request
 
+from gateway.blocked import Blocked
 from gateway.callers import caller_of, set_caller
 from gateway.deciding import Deciding
 from gateway.edge import request_id_of
@@ -17,6 +18,7 @@ from gateway.questions import Questions
 from gateway.sessions import Sessions
 from runtime import metrics
 from runtime.errors import Unavailable
+from runtime.security.api_keys import is_api_key
 from runtime.security.sealed import OpeningKey, SealingKey
 from schemas.auth import (
     ChangePassword,
@@ -51,6 +53,7 @@ class Auth:
         self._reply_key: Final = OpeningKey.generate()
         self._questions: Final = Questions(deciding, sealing, sessions)
         self.sessions: Final = sessions
+        self.blocked: Final = Blocked()
 
     async def caller(self, request: Request) -> Verdict:
         """Who sent this request; asked once for each.
@@ -75,6 +78,8 @@ class Auth:
         hashed = _hashed(token)
         known = self.sessions.get(hashed)
         if known is None:
+            if self.sessions.is_refused(hashed) and not is_api_key(token):
+                raise Problem("invalid-token")  # a key may be known to auth only now
             verdict = await self._questions.verdict(hashed, token)
         else:
             verdict, is_old = known
@@ -105,7 +110,7 @@ class Auth:
         """
         secret = SignInSecret(username=username, password=password, address=address)
         question = SignIn(secret=self.sealing.seal(secret), reply_key=self._reply_key.public)
-        return self._signed_in(await self._asked(request, question))
+        return self._signed_in(await self._tried(request, question, address))
 
     async def refresh(self, request: Request, refresh_token: str) -> SignedInSecret:
         """Exchange a refresh token for new tokens.
@@ -125,12 +130,20 @@ class Auth:
             Problem: the current one is wrong (401), blocked (403), or too many sign in (429).
             Unavailable: auth does not answer.
         """
-        match await self._asked(request, ChangePassword(secret=self.sealing.seal(secret))):
+        question = ChangePassword(secret=self.sealing.seal(secret))
+        match await self._tried(request, question, secret.address):
             case PasswordChanged(ended=ended):
                 for session_id in ended:
                     self.sessions.end(session_id)
             case other:
                 raise _unasked(other)
+
+    async def _tried(self, request: Request, attempt: Message, address: str) -> Message:
+        """What auth answers to a password, and what that says of the address."""
+        answer = await self._asked(request, attempt)
+        if isinstance(answer, Refused) and answer.of_address:
+            self.blocked.add(address, answer.retry_after_s)
+        return answer
 
     async def _asked(self, request: Request, question: Message) -> Message:
         reply = await self._deciding.ask(

@@ -13,15 +13,21 @@ from gateway.forms import LoginForm, NoForm, PasswordForm, ProfileForm, RefreshF
 from gateway.ids import NOBODY
 from gateway.problems import Problem
 from gateway.services import Services, services_of
+from gateway.telling import tell_refusal
+from runtime import metrics
 from runtime.errors import Unavailable
 from runtime.security.profiles import Profile
+from schemas.audit import Happened
 from schemas.auth import (
+    ChangePassword,
     ChangePasswordSecret,
     Register,
     RegisterSecret,
     SignedInSecret,
+    SignIn,
     Verdict,
 )
+from schemas.codec import Message
 from schemas.identity import EndSession, Reason, UpdateProfile
 from schemas.topics import AUTH_REQUESTS, IDENTITY, IDENTITY_COMMANDS
 
@@ -63,6 +69,7 @@ async def login(request: Request) -> Response:
     form = await read_form(request, LoginForm)
     services = services_of(request)
     address = _address_of(request, services)
+    _refuse_blocked(request, address, services.pseudonyms.username(form.username), SignIn)
     return _tokens(
         await services.auth.sign_in(request, form.username, form.password, address=address)
     )
@@ -88,17 +95,33 @@ def _address_of(request: Request, services: Services) -> str:
     return network_in(request.scope, trusted(services.settings.trusted_proxies))
 
 
+def _refuse_blocked(request: Request, address: str, user: str, attempt: type[Message]) -> None:
+    """Refuse an attempt from an address that identity has blocked, as auth would, without asking.
+
+    Raises:
+        Problem: it is blocked (403).
+    """
+    services = services_of(request)
+    if left_s := services.auth.blocked.left_s(address):
+        happened = Happened.SIGN_IN_BLOCKED
+        metrics.SIGN_INS.labels(happened).inc()
+        tell_refusal(services, request.scope, happened, user=user, call=attempt.TYPE)
+        raise Problem("sign-in-blocked", headers={"Retry-After": str(left_s)})
+
+
 async def change_password(request: Request) -> Response:
     """POST /auth/password."""
     services = services_of(request)
     caller = await services.auth.caller(request)
     form = await read_form(request, PasswordForm)
+    address = _address_of(request, services)
+    _refuse_blocked(request, address, caller.username_hmac, ChangePassword)
     secret = ChangePasswordSecret(
         username_hmac=caller.username_hmac,
         session_id=caller.session_id,
         current_password=form.current_password,
         new_password=form.new_password,
-        address=_address_of(request, services),
+        address=address,
     )
     await services.auth.change_password(request, secret)
     return Response(status_code=204)

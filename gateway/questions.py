@@ -91,7 +91,7 @@ class Questions:
     def _learn(self, hashed: bytes, verdict: Verdict | None) -> None:
         answer = self._open.pop(hashed)
         if verdict is None:
-            self._sessions.drop(hashed)
+            self._sessions.refuse(hashed)
             _fail(answer, Problem("invalid-token"))
         else:
             self._sessions.put(hashed, verdict)

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from schemas.auth import Verdict
 
 _CACHED_MAX: Final = 10_000
+_REFUSED_S: Final = 2.0
 _ENDED_MAX: Final = 100_000
 
 
@@ -26,6 +27,7 @@ class Sessions:
         self._cached_s: Final = cached_s
         self._clock_s: Final = clock_s
         self._known: Final[OrderedDict[bytes, Known]] = OrderedDict()
+        self._refused: Final[OrderedDict[bytes, float]] = OrderedDict()
         self._ended: Final[OrderedDict[str, None]] = OrderedDict()
 
     def get(self, token: bytes) -> tuple[Verdict, bool] | None:
@@ -47,8 +49,20 @@ class Sessions:
         if len(self._known) > _CACHED_MAX:
             self._known.popitem(last=False)
 
+    def refuse(self, token: bytes) -> None:
+        """Remember that a token is good for nothing, so that a flood of it is not asked about."""
+        self.drop(token)
+        self._refused[token] = self._clock_s() + _REFUSED_S
+        self._refused.move_to_end(token)
+        if len(self._refused) > _CACHED_MAX:
+            self._refused.popitem(last=False)
+
+    def is_refused(self, token: bytes) -> bool:
+        """Whether auth refused this token a moment ago."""
+        return self._clock_s() < self._refused.get(token, 0.0)
+
     def drop(self, token: bytes) -> None:
-        """Remember nothing of this token."""
+        """Remember no verdict of this token."""
         self._known.pop(token, None)
 
     def end(self, session_id: str) -> None:

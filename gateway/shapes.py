@@ -51,6 +51,57 @@ _CURSOR: Final = {"next_cursor": _TEXT_OR_NULL}
 _MORE: Final = {"has_more": _FLAG}
 
 _USER_STANDING: Final = _object(role=_word(Role), locked=_FLAG)
+_SAID: Final = _object(message=_TEXT)
+_PROFILE: Final = _object(
+    username=_TEXT,
+    email=_TEXT_OR_NULL,
+    first_name=_TEXT_OR_NULL,
+    last_name=_TEXT_OR_NULL,
+    phone=_TEXT_OR_NULL,
+    date_of_birth=_or_null({"type": "string", "format": "date"}),
+    marketing_emails_consent=_FLAG,
+    created_at=_TIME,
+    updated_at=_TIME,
+)
+_FEE_TIER: Final = {
+    "tier": _COUNT,
+    "minimum_volume_30d": _DECIMAL,
+    "maker_fee_rate": _DECIMAL,
+    "taker_fee_rate": _DECIMAL,
+}
+_ASSET: Final = {
+    "asset_id": _TEXT,
+    "name": _TEXT,
+    "description": _TEXT_OR_NULL,
+    "category": _TEXT_OR_NULL,
+    "price_usd": _or_null(_NUMBER),
+    "is_active": _FLAG,
+    "symbol": _TEXT_OR_NULL,
+    "image": _TEXT_OR_NULL,
+    "market_cap_rank": _or_null(_COUNT),
+    "price_change_percentage_24h": _or_null(_NUMBER),
+    "market_cap": _DECIMAL_OR_NULL,
+    "total_volume_24h": _DECIMAL_OR_NULL,
+}
+_ASSET_IN_DETAIL: Final = _ASSET | {
+    "availability_status": {"type": "string", "enum": ["available", "unavailable"]},
+    "price_change_24h": _DECIMAL_OR_NULL,
+    "price_change_percentage_7d": _or_null(_NUMBER),
+    "price_change_percentage_30d": _or_null(_NUMBER),
+    "high_24h": _DECIMAL_OR_NULL,
+    "low_24h": _DECIMAL_OR_NULL,
+    "circulating_supply": _DECIMAL_OR_NULL,
+    "total_supply": _DECIMAL_OR_NULL,
+    "max_supply": _DECIMAL_OR_NULL,
+    "ath": _DECIMAL_OR_NULL,
+    "ath_change_percentage": _or_null(_NUMBER),
+    "ath_date": _TIME_OR_NULL,
+    "atl": _DECIMAL_OR_NULL,
+    "atl_change_percentage": _or_null(_NUMBER),
+    "atl_date": _TIME_OR_NULL,
+    "last_updated": _TIME_OR_NULL,
+}
+_HEALTH: Final = _object(status=_TEXT, service=_TEXT, missing=_list(_TEXT))
 
 _API_KEY: Final = {
     "api_key_id": _TEXT,
@@ -180,9 +231,22 @@ _TOKENS: Final = _object(
     access_token=_TEXT, token_type=_TEXT, expires_in=_COUNT, refresh_token=_TEXT
 )
 
+_COMMAND: Final = _object(
+    command_id=_TEXT, status={"type": "string", "enum": ["pending", "succeeded", "refused"]}
+)
+_COMMAND["properties"] |= {
+    "result": {"type": "object"},
+    "problem": {"type": "object"},
+    "decided_at": _TIME,
+}
+
 ANSWERS: Final[Mapping[tuple[str, str], Schema]] = {
+    ("post", "/auth/register"): _SAID,
     ("post", "/auth/login"): _TOKENS,
     ("post", "/auth/refresh"): _TOKENS,
+    ("post", "/auth/logout"): _SAID,
+    ("get", "/auth/profile"): _PROFILE,
+    ("put", "/auth/profile"): _object(message=_TEXT, user=_PROFILE),
     ("get", "/auth/sessions"): _object(
         data=_list(
             _object(
@@ -252,6 +316,15 @@ ANSWERS: Final[Mapping[tuple[str, str], Schema]] = {
         closing=_BALANCES,
         **_AS_OF,
     ),
+    ("get", "/account/fees"): _object(
+        data=_object(volume_30d=_DECIMAL, **_FEE_TIER, next_tier=_or_null(_object(**_FEE_TIER))),
+        **_AS_OF,
+    ),
+    ("get", "/inventory/assets"): _object(
+        data=_list(_object(**_ASSET)), total_count=_COUNT, active_count=_COUNT
+    ),
+    ("get", "/inventory/assets/{asset_id}"): _object(data=_object(**_ASSET_IN_DETAIL)),
+    ("get", "/commands/{command_id}"): _COMMAND,
     ("post", "/orders"): _ORDER,
     ("patch", "/orders/{order_id}"): _ORDER,
     ("delete", "/orders/{order_id}"): _ORDER,
@@ -339,14 +412,21 @@ ANSWERS: Final[Mapping[tuple[str, str], Schema]] = {
     ("get", "/markets/{symbol}/book"): _object(
         data=_object(symbol=_TEXT, bids=_LEVELS, asks=_LEVELS)
     ),
+    ("get", "/time"): _object(time=_TIME, epoch_ms=_COUNT),
+    ("get", "/.well-known/jwks.json"): _object(
+        keys=_list(_object(kty=_TEXT, crv=_TEXT, x=_TEXT, kid=_TEXT, use=_TEXT, alg=_TEXT))
+    ),
+    ("get", "/health"): _HEALTH,
+    ("get", "/health/live"): _object(status=_TEXT, service=_TEXT),
+    ("get", "/health/ready"): _HEALTH,
 }
-"""By method and path below the prefix; an answer that is not here is some object."""
+"""By method and path below the prefix."""
 
 
 def content_of(method: str, path: str) -> dict[str, Any]:
     """The media types of a call's success, with their schemas."""
     short = path.removeprefix("/api/v1")
-    content = {"application/json": {"schema": ANSWERS.get((method, short), {"type": "object"})}}
+    content = {"application/json": {"schema": ANSWERS[method, short]}}
     if short == "/account/statement":
         content["text/csv"] = {"schema": _TEXT}
     return content

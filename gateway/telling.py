@@ -19,15 +19,16 @@ _EACH: Final = Rate(per_s=1 / 60, burst=1)
 _ALL: Final = Rate(per_s=1, burst=10)
 
 
-def tell_refusal(
+def tell_refusal(  # noqa: PLR0913  # one keyword per thing told
     services: Services,
     scope: Scope,
     happened: Happened,
     *,
+    user: str | None = None,
     call: str | None = None,
     detail: str | None = None,
 ) -> None:
-    """Tell of a request that was refused, and of its caller where that is known."""
+    """Tell of a request that was refused; of `user`, or of its caller where that is known."""
     request = Request(scope)
     caller = caller_of(request)
     address = network_in(scope, trusted(services.settings.trusted_proxies))
@@ -37,7 +38,7 @@ def tell_refusal(
     services.audit.tell(
         SecurityEvent(
             happened=happened,
-            user=None if caller is None else caller.username_hmac,
+            user=caller.username_hmac if user is None and caller is not None else user,
             address=hmac,
             request_id=request_id_of(request),
             call=call,

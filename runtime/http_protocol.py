@@ -144,9 +144,17 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; a trailer is none, and proxies have not looked at it (RFC 9110, 6.5.1)."""
-        if self._is_head:
-            super().on_header(name, value)
+        """Take a header; a trailer is none, and proxies have not looked at it (RFC 9110, 6.5.1).
+
+        Raises:
+            ValueError: there are too many already; none after it is looked at.
+        """
+        if not self._is_head:
+            return
+        super().on_header(name, value)
+        if len(self.headers) > HEADERS_MAX:
+            self._refusal = TOO_LARGE
+            raise ValueError(TOO_LARGE.detail)
 
     def on_headers_complete(self) -> None:
         """The head is whole.
@@ -222,8 +230,6 @@ class Protocol(HttpToolsProtocol):
         return bool(codings) and (is_old or codings != [b"chunked"])
 
     def _is_too_large(self) -> bool:
-        if len(self.headers) > HEADERS_MAX:
-            return True
         if self._head_bytes <= HEAD_BYTES_MAX:
             return False
         size_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)

@@ -61,15 +61,15 @@ def run(name: str, reference: str) -> int:
     return 0
 
 
-def collect_rarely() -> None:
-    """Look for cycles after 50,000 new objects, not 700, and never among those of the start.
+def collect_rarely(*, new_objects: int = 50_000) -> None:
+    """Look for cycles after so many new objects, not 700, and never among those of the start.
 
     Deciding makes many objects and no cycles; at Python's own threshold looking through them
     is a worker's largest single cost, and finds nothing.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(new_objects, 20, 100)
 
 
 def mark_ready() -> None:

@@ -166,11 +166,15 @@ class Verdicts(Message):
 
 
 class Refused(Message):
-    """Nothing was granted; `retry_after_s` is 0 when trying again does not help."""
+    """Nothing was granted; `retry_after_s` is 0 when trying again does not help.
+
+    `of_address`: until then nobody at this address is let try a password.
+    """
 
     TYPE: ClassVar[str] = "auth.refused.v1"
     reason: Reason
     retry_after_s: int = 0
+    of_address: bool = False
 
 
 REQUESTS: Final = Codec(Register, SignIn, Refresh, ChangePassword, Validate)

@@ -233,6 +233,10 @@ def _refusal(outcome: Message) -> Message:
     match outcome:
         case AddressSignInRefused() | UserSignInRefused():
             retry_after_s = -(-outcome.retry_after_ms // 1_000)
-            return Refused(reason=Reason.SIGN_IN_BLOCKED, retry_after_s=retry_after_s)
+            return Refused(
+                reason=Reason.SIGN_IN_BLOCKED,
+                retry_after_s=retry_after_s,
+                of_address=isinstance(outcome, AddressSignInRefused),
+            )
         case _:
             raise Unavailable(f"identity answered {outcome.TYPE}")

@@ -19,6 +19,8 @@ LANES: Final = 1
 
 _THREADS_MAX: Final = 4
 _WAITING_MAX: Final = 256
+_NICENESS: Final = 10
+"""Of the hashing threads, within their process: validations go first."""
 
 T = TypeVar("T")
 
@@ -31,7 +33,9 @@ class Passwords:
             time_cost=ROUNDS, memory_cost=MEMORY_KIB, parallelism=LANES
         )
         threads = min(_THREADS_MAX, os.cpu_count() or 1)
-        self._pool: Final = ThreadPoolExecutor(threads, thread_name_prefix="argon2")
+        self._pool: Final = ThreadPoolExecutor(
+            threads, "argon2", initializer=os.nice, initargs=(_NICENESS,)
+        )
         self._waiting = 0
         self.decoy: Final = self._hasher.hash(secrets.token_urlsafe())
         """A hash that no password has: an unknown user takes as long as a known one."""

@@ -16,6 +16,8 @@ METRICS_PORTS: Final = 32
 _GATEWAYS_MAX: Final = 8
 FOLLOWER_NICENESS: Final = 15
 """Where cores are few, what follows decisions yields to what makes them (ADR 10)."""
+AUTH_NICENESS: Final = 8
+"""Hashing passwords yields to orders, whose callers are mostly known already (ADR 10)."""
 
 
 class Process(NamedTuple):
@@ -36,7 +38,7 @@ WORKERS: Final = (
     _worker("identity", "consumers.identity.app:app"),
     _worker("accounts", "consumers.accounts.app:app"),
     _worker("markets", "consumers.markets.app:app"),
-    _worker("auth", "consumers.auth.app:app"),
+    _worker("auth", "consumers.auth.app:app", niceness=AUTH_NICENESS),
     _worker("auditor", "consumers.auditor.app:app", niceness=FOLLOWER_NICENESS),
     _worker("read-models", "read_models.app:app", niceness=FOLLOWER_NICENESS),
 )

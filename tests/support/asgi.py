@@ -47,6 +47,7 @@ class Gateway:
         self.services = SimpleNamespace(
             auth=Auth(cast("Any", None), cast("Any", None), sessions),
             table=table,
+            tail=self.tail,
             freshness=Freshness(self.tail, heads),
             narrator=None,
             publisher=SimpleNamespace(clock=SimpleNamespace(now_ms=lambda: self.now_ms)),

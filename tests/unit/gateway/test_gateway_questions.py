@@ -15,6 +15,7 @@ from gateway.replies import Waiters
 from gateway.sessions import Sessions
 from producers.commands import Acknowledgement, BrokerClock
 from runtime.errors import Unavailable
+from runtime.security.api_keys import new_api_key
 from runtime.security.sealed import OpeningKey
 from schemas.auth import TokensSecret, Validate, Verdict, Verdicts
 from schemas.codec import encode
@@ -144,6 +145,24 @@ async def test_a_token_found_bad_when_renewed_is_good_no_longer() -> None:
     await door.until_asked(2)
     with pytest.raises(Problem):
         await door.caller("ann")
+
+
+async def test_a_refused_token_is_not_asked_about_for_two_seconds() -> None:
+    door = Door()
+    for now_s in (0.0, 1.0, 1.9, 2.1):
+        door.now_s = now_s
+        with pytest.raises(Problem):
+            await door.caller(BAD)
+    assert len(door.asked) == 2
+
+
+async def test_an_api_key_that_was_refused_is_good_as_soon_as_auth_knows_it() -> None:
+    door, key = Door(), new_api_key()
+    door.bad.add(key)
+    with pytest.raises(Problem):
+        await door.caller(key)
+    door.bad.clear()
+    assert (await door.caller(key)).user_id == key
 
 
 async def test_a_session_that_ends_while_its_verdict_is_on_its_way_is_over() -> None:
