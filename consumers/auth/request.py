@@ -24,6 +24,8 @@ from schemas.envelope import (
 )
 
 _SOURCE: Final = "cnop/auth"
+_ANSWERED: Final = 0.8
+"""Of the time that a gateway waits, from when the broker got its request."""
 _FROM_GATEWAY: Final = b"gateway"
 _FROM_AUTH: Final = (X_SOURCE, b"auth")
 _FORWARDED: Final = (
@@ -67,8 +69,8 @@ class Request(NamedTuple):
 
     @property
     def patience_s(self) -> float:
-        """How long its gateway waits, counted from when the broker got it."""
-        return max(0.0, (self.expires_at_ms - self.appended_ms) / 1_000)
+        """How long its answer may take, so that its gateway still waits when it arrives."""
+        return max(0.0, _ANSWERED * (self.expires_at_ms - self.appended_ms) / 1_000)
 
     def forwarded(self, event_id: str, command: Message, time_ms: int) -> Headers:
         """Headers of the command that this request becomes: same id, route, limits (C1, C2)."""

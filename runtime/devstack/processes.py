@@ -16,7 +16,7 @@ METRICS_PORTS: Final = 32
 _GATEWAYS_MAX: Final = 8
 FOLLOWER_NICENESS: Final = 15
 """Where cores are few, what follows decisions yields to what makes them (ADR 10)."""
-AUTH_NICENESS: Final = 8
+AUTH_NICENESS: Final = 5
 """Hashing passwords yields to orders, whose callers are mostly known already (ADR 10)."""
 
 
