@@ -97,34 +97,49 @@ class Attempts:
         today = datetime.now(UTC).date()
         address_hmac = self._pseudonyms.address(address, today)
         wait_s = min(request.patience_s, _WAIT_S_MAX)
+        in_until_s = asyncio.get_running_loop().time() + wait_s * _QUEUE_SHARE
         is_reserved = False
         try:
             async with asyncio.timeout(wait_s), AsyncExitStack() as passed:
-                try:
-                    async with asyncio.timeout(wait_s * _QUEUE_SHARE):
-                        await self._let_in(passed, address_hmac, username_hmac)
-                except (Overloaded, TimeoutError):
-                    return _BUSY
-                reserved = await self._reserve(request, address_hmac, username_hmac)
+                await self._let_in(passed, address_hmac, username_hmac, in_until_s)
+                reserved = await self._reserve(request, address_hmac, username_hmac, in_until_s)
                 if not isinstance(reserved, SignInReserved):
                     self._tell(request, reserved)
                     return _refusal(reserved)
                 is_reserved = True
                 settled = await asyncio.shield(self._settling(request, reserved, password, settle))
+        except Overloaded:
+            return _BUSY
         except TimeoutError as error:
             if is_reserved:  # identity decides, and too many passwords are being hashed
                 return _BUSY
             raise Unavailable("an attempt is not decided in time") from error
         return _answered(settled)
 
-    async def _let_in(self, passed: AsyncExitStack, address_hmac: str, username_hmac: str) -> None:
-        """Wait until few enough are tried at once."""
-        await passed.enter_async_context(self._places)
-        for key in (f"address:{address_hmac}", f"user:{username_hmac}"):
-            await passed.enter_async_context(self._turnstile.through(key))
+    async def _let_in(
+        self, passed: AsyncExitStack, address_hmac: str, username_hmac: str, until_s: float
+    ) -> None:
+        """Wait until few enough are tried at once.
 
-    async def _reserve(self, request: Request, address_hmac: str, username_hmac: str) -> Message:
-        """Try again while others' attempts are being checked."""
+        Raises:
+            Overloaded: too many wait, or it takes longer than until then (of the loop's clock).
+        """
+        try:
+            async with asyncio.timeout_at(until_s):
+                await passed.enter_async_context(self._places)
+                for key in (f"address:{address_hmac}", f"user:{username_hmac}"):
+                    await passed.enter_async_context(self._turnstile.through(key))
+        except TimeoutError as error:
+            raise Overloaded from error
+
+    async def _reserve(
+        self, request: Request, address_hmac: str, username_hmac: str, until_s: float
+    ) -> Message:
+        """Try again while others' attempts are being checked.
+
+        Raises:
+            Overloaded: they still are by then.
+        """
         while True:
             attempt_id = secrets.token_hex(16)
             command = ReserveSignIn(
@@ -133,6 +148,8 @@ class Attempts:
             outcome = await self._identity.decided(request, attempt_id, address_hmac, command)
             if not _is_busy(outcome):
                 return outcome
+            if asyncio.get_running_loop().time() > until_s:
+                raise Overloaded
             await asyncio.sleep(_BUSY_WAIT_S)
 
     def _settling(

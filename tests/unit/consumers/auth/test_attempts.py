@@ -47,8 +47,13 @@ class Reserving:
 class Refusing:
     """Identity that refuses by this event."""
 
-    def __init__(self, refused: type[AddressSignInRefused | UserSignInRefused]) -> None:
+    def __init__(
+        self,
+        refused: type[AddressSignInRefused | UserSignInRefused],
+        reason: IdentityReason = IdentityReason.SIGN_IN_BLOCKED,
+    ) -> None:
         self._refused = refused
+        self._reason = reason
 
     async def decided(self, *asked: Any) -> Message:
         command = asked[-1]
@@ -56,7 +61,7 @@ class Refusing:
             address_hmac=command.address_hmac,
             username_hmac=command.username_hmac,
             attempt_id=command.attempt_id,
-            reason=IdentityReason.SIGN_IN_BLOCKED,
+            reason=self._reason,
             retry_after_ms=2_500,
         )
 
@@ -105,6 +110,11 @@ async def test_who_is_not_let_in_in_time_is_told_to_come_back() -> None:
 
 async def test_whose_password_is_not_hashed_in_time_is_told_to_come_back() -> None:
     assert await trying(attempts_of(Reserving(), Slow())) == BUSY
+
+
+async def test_who_others_attempts_keep_waiting_is_told_to_come_back() -> None:
+    busy = Refusing(UserSignInRefused, IdentityReason.SIGN_IN_BUSY)
+    assert await trying(attempts_of(busy)) == BUSY
 
 
 @pytest.mark.parametrize("refused", [AddressSignInRefused, UserSignInRefused])
