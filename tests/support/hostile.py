@@ -76,7 +76,7 @@ class Mix:
         self._attacker: Final[str] = config["attacker_token"]
         self._garbage: Final = itertools.cycle(malformed())
         self._random: Final = random.Random(7)
-        self._addresses: Final = [f"127.66.{n // 250}.{1 + n % 250}" for n in range(_ADDRESSES)]
+        self._addresses: Final = [f"127.66.{config['network']}.{1 + n}" for n in range(_ADDRESSES)]
         self.came: Final[dict[str, Counter[str]]] = defaultdict(Counter)
 
     async def run(self, seconds: float) -> None:
