@@ -29,6 +29,8 @@ CONNECTIONS_MAX: Final = 10_000
 """Of one gateway process."""
 UNREAD_S_MAX: Final = 30.0
 """How long a client may leave an answer unread."""
+LINGER_S: Final = 2.0
+"""How long what a refused client still sends is taken and thrown away (RFC 9112, 9.6)."""
 
 
 class Bounds(NamedTuple):
@@ -95,6 +97,7 @@ class Protocol(HttpToolsProtocol):
         self._request_bytes = 0
         self._arriving_since_s: float | None = None
         self._unread_since_s: float | None = None
+        self._refused_s: float | None = None
         self._counted: str | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  # as the base does
@@ -125,7 +128,7 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; a head that goes on for too long is refused before it is whole."""
-        if self.transport.is_closing():
+        if self._is_refused():
             return
         if self._is_head:
             self._head_bytes += len(data)
@@ -186,16 +189,31 @@ class Protocol(HttpToolsProtocol):
         self.refuse(self._refusal)
 
     def refuse(self, refusal: Refusal) -> None:
-        """Answer without a request, unless an answer is under way, and hang up."""
-        if self.transport.is_closing():
+        """Answer without a request, unless an answer is under way, and hang up.
+
+        The client's side stays open for a moment: a byte that crosses the answer would be met by a
+        reset, and a reset overtakes the answer.
+        """
+        if self._is_refused():
             return
         metrics.CONNECTIONS_REFUSED.labels(refusal.code).inc()
-        if not self._is_answering():
+        cycle: Any = self.cycle  # None before the first request
+        is_answering = self._is_answering()
+        if not is_answering:
             self.transport.write(_answer(refusal))
-        self.transport.close()
+        is_under_way = is_answering and not cycle.response_complete
+        if refusal is TOO_MANY or is_under_way or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self._refused_s = self.loop.time()
+        self._disconnect()
+        self.transport.write_eof()
 
     def late(self, now_s: float) -> None:
-        """Hang up on a client that is too slow to ask, or to read."""
+        """Hang up on a client that is too slow to ask or to read, or that was refused."""
+        if self._refused_s is not None and now_s - self._refused_s > LINGER_S:
+            self.transport.abort()
+            return
         if self.flow.write_paused or self.transport.is_closing():
             self._unread_since_s = self._unread_since_s or now_s
             if now_s - self._unread_since_s > UNREAD_S_MAX:
@@ -204,10 +222,20 @@ class Protocol(HttpToolsProtocol):
             return
         self._unread_since_s = None
         since_s = self._arriving_since_s
-        if since_s is None or self.flow.read_paused:
+        if since_s is None or self.flow.read_paused or self._refused_s is not None:
             return  # nothing is due from the client
         if now_s - since_s > self.bounds.arrival_s:
             self.refuse(TOO_SLOW)
+
+    def _disconnect(self) -> None:
+        """Tell the application, where it waits for the rest of a request, that there is none."""
+        cycle: Any = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+
+    def _is_refused(self) -> bool:
+        return self._refused_s is not None or self.transport.is_closing()
 
     def _is_answering(self) -> bool:
         """Whether an answer is on its way to the client, or was given before the request's end."""

@@ -22,7 +22,7 @@ _BACKLOG: Final = 2_048
 _GRACE_S: Final = 5
 _SWEEP_TICKS: Final = 5
 """Of uvicorn's 0.1 s."""
-_COLLECTED: Final = 5_000
+_COLLECTED: Final = 20_000
 """Closed connections are cycles: 50,000 objects of a flood of them took 80 ms to look through."""
 _log: Final = logging.getLogger(__name__)
 

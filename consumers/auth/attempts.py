@@ -37,10 +37,8 @@ from schemas.identity import Reason as IdentityReason
 
 ATTEMPTS_MAX: Final = 64
 """In work at a time, which is seconds of hashing; more are refused, so that others get through."""
-_WAIT_S_MAX: Final = 10.0
-"""Well below identity's 30 s, after which a reservation stops counting."""
 _QUEUE_SHARE: Final = 0.6
-"""Of that time for waiting to be let in; who is let in has the rest to be decided."""
+"""Of a request's patience for waiting to be let in; who is let in has the rest to be decided."""
 _SETTLE_MS_MAX: Final = 15_000
 _BUSY_WAIT_S: Final = 0.05
 _WRONG: Final = Refused(reason=Reason.INVALID_CREDENTIALS)
@@ -96,7 +94,7 @@ class Attempts:
             return _BUSY
         today = datetime.now(UTC).date()
         address_hmac = self._pseudonyms.address(address, today)
-        wait_s = min(request.patience_s, _WAIT_S_MAX)
+        wait_s = request.patience_s
         in_until_s = asyncio.get_running_loop().time() + wait_s * _QUEUE_SHARE
         is_reserved = False
         try:

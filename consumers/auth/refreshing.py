@@ -14,7 +14,6 @@ from schemas.auth import Reason, RefreshSecret, Refused
 from schemas.codec import Message
 from schemas.identity import RefreshRefused, RefreshSession, SessionEnded, SessionRefreshed
 
-_WAIT_S_MAX: Final = 10.0
 _INVALID: Final = Refused(reason=Reason.INVALID_REFRESH_TOKEN)
 
 
@@ -57,7 +56,7 @@ class Refreshing:
 
     async def _decided(self, request: Request, command: RefreshSession) -> Message:
         try:
-            async with asyncio.timeout(min(request.patience_s, _WAIT_S_MAX)):
+            async with asyncio.timeout(request.patience_s):
                 return await self._identity.decided(
                     request, secrets.token_hex(16), command.username_hmac, command
                 )

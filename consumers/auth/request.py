@@ -26,6 +26,8 @@ from schemas.envelope import (
 _SOURCE: Final = "cnop/auth"
 _ANSWERED: Final = 0.8
 """Of the time that a gateway waits, from when the broker got its request."""
+_PATIENCE_S_MAX: Final = 10.0
+"""Well below identity's 30 s, after which a reserved attempt stops counting."""
 _FROM_GATEWAY: Final = b"gateway"
 _FROM_AUTH: Final = (X_SOURCE, b"auth")
 _FORWARDED: Final = (
@@ -70,7 +72,8 @@ class Request(NamedTuple):
     @property
     def patience_s(self) -> float:
         """How long its answer may take, so that its gateway still waits when it arrives."""
-        return max(0.0, _ANSWERED * (self.expires_at_ms - self.appended_ms) / 1_000)
+        waits_s = (self.expires_at_ms - self.appended_ms) / 1_000
+        return min(max(0.0, _ANSWERED * waits_s), _PATIENCE_S_MAX)
 
     def forwarded(self, event_id: str, command: Message, time_ms: int) -> Headers:
         """Headers of the command that this request becomes: same id, route, limits (C1, C2)."""

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Final
 
 import hostile
-import httpx
 import pytest
+from gateways import started, wait_ready
 from mutants import Forger, is_sendable
 from traders import Gateways, Trader, loopback, order
 
 from runtime.devstack import leash
 from runtime.devstack.background import Stack
-from runtime.devstack.children import Child, last_lines
+from runtime.devstack.children import last_lines
 from runtime.devstack.ports import LOOPBACK, free_port
 
 SECONDS: Final = float(os.environ.get("CNOP_HOSTILE_S", "30"))
@@ -35,34 +35,19 @@ SENT_LEAST: Final = 0.95
 """Of the attacks that were due; fewer would prove nothing."""
 NICENESS: Final = "15"
 """Of the attackers, who have machines of their own elsewhere; that they keep up is checked."""
-START_S: Final = 60.0
 
 
 @pytest.fixture
 def port(stack: Stack, tmp_path: Path) -> Iterator[int]:
     """A gateway with the limits of a real one."""
     port = free_port()
-    command = [sys.executable, "-m", "runtime.cli", "gateway", "--port", str(port)]
-    env = stack.environment | {"CNOP_PROFILE": "standard"}
-    gateway = Child(command, log=tmp_path / "gateway.log", env=env)
+    gateway = started(stack, port, tmp_path / "gateway.log", {"CNOP_PROFILE": "standard"})
     try:
-        _wait_ready(gateway, port)
+        wait_ready(gateway, f"http://{LOOPBACK}:{port}")
         yield port
         assert gateway.returncode is None, last_lines(gateway.log, 20)
     finally:
         gateway.stop()
-
-
-def _wait_ready(gateway: Child, port: int) -> None:
-    deadline_s = time.monotonic() + START_S
-    while time.monotonic() < deadline_s and gateway.returncode is None:
-        try:
-            if httpx.get(f"http://{LOOPBACK}:{port}/health/ready").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.2)
-    pytest.fail(f"the gateway did not start: {last_lines(gateway.log, 20)}")
 
 
 @pytest.fixture

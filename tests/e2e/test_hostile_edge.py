@@ -7,7 +7,6 @@ through a wire that can be cut, the other speaks HTTPS. They count together.
 import asyncio
 import json
 import ssl
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -24,22 +23,20 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from gateways import started, wait_ready
 from operators import cnop
 from traders import Gateways, Trader, loopback, order, until
 from wire import Cut, Wire
 
 from runtime.devstack.background import Stack
-from runtime.devstack.children import Child, last_lines
+from runtime.devstack.children import Child
 from runtime.devstack.ports import LOOPBACK, free_port
-from schemas.acls import GATEWAY
 
 RATE, BURST = 50, 100
 ORDERS_RATE, ORDERS_BURST = 5, 20
 ARRIVAL_S: Final = 2.0
-_CNOP: Final = (sys.executable, "-m", "runtime.cli")
 CONNECTIONS: Final = 60
 ORIGIN: Final = "https://trade.example"
-START_S: Final = 60.0
 COUNTED: Final = {
     "CNOP_PROFILE": "standard",
     "CNOP_RATE_ADDRESS_PER_S": str(RATE),
@@ -92,8 +89,8 @@ def edges(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ed
         "CNOP_METRICS_PORT": str(ports[2]),
     }
     tls = {"CNOP_TLS_CERTIFICATE_FILE": str(chain), "CNOP_TLS_KEY_FILE": str(key)}
-    plain = _gateway(stack, place / "plain.log", ports[0], own)
-    secure = _gateway(stack, place / "secure.log", ports[1], tls)
+    plain = started(stack, ports[0], place / "plain.log", COUNTED | own)
+    secure = started(stack, ports[1], place / "secure.log", COUNTED | tls)
     trust = ssl.create_default_context(cafile=chain)
     made = Edges(
         plain,
@@ -105,29 +102,12 @@ def edges(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ed
     )
     try:
         for child, url in ((plain, made.url), (secure, made.secure_url)):
-            _wait_ready(child, url, trust)
+            wait_ready(child, url, trust=trust)
         yield made
     finally:
         for child in (plain, secure):
             child.stop()
         wire.stop()
-
-
-def _gateway(stack: Stack, log: Path, port: int, own: dict[str, str]) -> Child:
-    command = [*_CNOP, "gateway", "--port", str(port)]
-    return Child(command, log=log, env=stack.environment_of(GATEWAY) | COUNTED | own)
-
-
-def _wait_ready(child: Child, url: str, trust: ssl.SSLContext) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline and child.returncode is None:
-        try:
-            if httpx.get(f"{url}/health/ready", verify=trust).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.2)
-    pytest.fail(f"a gateway did not start: {last_lines(child.log, 20)}")
 
 
 def _certificate(place: Path) -> tuple[Path, Path]:
@@ -218,8 +198,7 @@ async def test_200_slow_clients_hold_nobody_up_and_are_given_up(
     await asyncio.sleep(0.5)
     busy_s = await _slowest_s(trader, 30)
     endings = await asyncio.gather(*slow)
-    assert all(b"408 Request Timeout" in each for each, _ in endings if each)
-    assert sum(bool(each) for each, _ in endings) > len(endings) // 2, "most hear why"
+    assert all(b"408 Request Timeout" in each for each, _ in endings)
     assert max(took_s for _, took_s in endings) < ARRIVAL_S + 3
     assert busy_s < max(1.0, 5 * quiet_s)
     after = await edges.metric("cnop_gateway_connections_refused_total", reason="request-timeout")
@@ -238,10 +217,7 @@ async def _slowest_s(trader: Trader, times: int) -> float:
 
 
 async def _drip(url: str, address: str) -> tuple[bytes, float]:
-    """Send a request byte by byte for as long as somebody listens: what came back, and when.
-
-    Nothing comes back where a byte crossed the answer: the reset then overtakes it.
-    """
+    """Send a request byte by byte for as long as somebody listens: what came back, and when."""
     place = urlsplit(url)
     reader, writer = await asyncio.open_connection(
         place.hostname, place.port, local_addr=(address, 0)
@@ -253,8 +229,7 @@ async def _drip(url: str, address: str) -> tuple[bytes, float]:
         writer.write(b"a")
         await asyncio.wait([answer], timeout=0.2)
     writer.close()
-    is_reset = isinstance(answer.exception(), ConnectionError)
-    return b"" if is_reset else answer.result(), time.monotonic() - began_s
+    return answer.result(), time.monotonic() - began_s
 
 
 async def test_an_address_cannot_have_all_connections(edges: Edges) -> None:

@@ -14,6 +14,7 @@ from uvicorn.server import ServerState
 from gateway.problems import KINDS
 from runtime.http_protocol import (
     HEAD_BYTES_MAX,
+    LINGER_S,
     REFUSALS,
     REQUEST_BYTES_MAX,
     UNREAD_S_MAX,
@@ -29,25 +30,32 @@ ADDRESS = "192.0.2.7"
 
 
 class Wire(asyncio.Transport):
-    """A connection that keeps what is written to it."""
+    """A connection that keeps what is written to it; `is_closed` is our side's end."""
 
     def __init__(self, address: str = ADDRESS) -> None:
         super().__init__({"peername": (address, 4711)})
         self.written = b""
         self.is_closed = False
         self.is_aborted = False
+        self._is_closing = False
 
     def write(self, data: Any) -> None:
         self.written += data
 
     def close(self) -> None:
-        self.is_closed = True
+        self.is_closed = self._is_closing = True
 
     def abort(self) -> None:
-        self.is_aborted = True
+        self.is_aborted = self._is_closing = True
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.is_closed = True
 
     def is_closing(self) -> bool:
-        return self.is_closed
+        return self._is_closing
 
     def pause_reading(self) -> None:
         pass
@@ -267,6 +275,36 @@ async def test_who_waits_for_an_answer_or_between_requests_is_left_alone() -> No
     assert wire.written.startswith(b"HTTP/1.1 204")
     sweep([protocol], asyncio.get_running_loop().time() + 100)
     assert not wire.is_closed
+
+
+async def test_what_a_refused_client_still_sends_resets_nothing_for_a_moment() -> None:
+    protocol, wire = connected()
+    now_s = asyncio.get_running_loop().time()
+    protocol.data_received(b"FOO / HTTP/1.1\r\n\r\n")
+    protocol.data_received(b"more")
+    sweep([protocol], now_s + LINGER_S - 1)
+    assert not wire.is_closing()
+    assert code_of(wire) == "bad-request"
+    sweep([protocol], now_s + LINGER_S + 1)
+    assert wire.is_aborted
+
+
+async def test_a_handler_that_waits_for_a_body_learns_that_its_client_was_refused() -> None:
+    received: asyncio.Queue[str] = asyncio.Queue()
+
+    async def waiting(_scope: Any, receive: Any, send: Any) -> None:
+        received.put_nowait((await receive())["type"])
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    protocol, wire = connected(waiting)
+    now_s = asyncio.get_running_loop().time()
+    protocol.data_received(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n")
+    await asyncio.sleep(0)
+    sweep([protocol], now_s + protocol.bounds.arrival_s + 1)
+    assert await asyncio.wait_for(received.get(), 1) == "http.disconnect"
+    await asyncio.sleep(0)
+    assert code_of(wire) == "request-timeout"
 
 
 async def test_who_does_not_read_is_cut_off() -> None:
