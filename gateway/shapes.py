@@ -223,6 +223,8 @@ SHAPES: Final[Mapping[str, Schema]] = {
 """Components by their names."""
 
 _BALANCES: Final = _list(_object(asset_id=_TEXT, balance=_DECIMAL))
+_NEW_API_KEY: Final = _object(**_API_KEY)
+_NEW_API_KEY["properties"] |= {"api_key": _TEXT}  # which a repeated answer does not have
 _LEVELS: Final = _list(_object(price=_DECIMAL, quantity=_DECIMAL, orders=_COUNT, house=_FLAG))
 _MOVED: Final = _object(success=_FLAG, message=_TEXT, transaction_id=_TEXT, timestamp=_TIME)
 _ORDER: Final = _object(data=_named("Order"))
@@ -258,7 +260,7 @@ ANSWERS: Final[Mapping[tuple[str, str], Schema]] = {
             )
         )
     ),
-    ("post", "/auth/api-keys"): _object(**_API_KEY, api_key=_TEXT),
+    ("post", "/auth/api-keys"): _NEW_API_KEY,
     ("get", "/auth/api-keys"): _object(data=_list(_object(**_API_KEY))),
     ("get", "/balance"): _object(
         current_balance=_DECIMAL,

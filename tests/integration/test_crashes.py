@@ -204,7 +204,7 @@ def _check_snapshots(journals: Journals, since_ms: float) -> None:
         claim = next(
             n
             for n, (kind, each) in enumerate(zip(kinds, records, strict=True))
-            if kind == WriterClaimed.TYPE and each.timestamp >= since_ms
+            if kind == WriterClaimed.TYPE and each.timestamp_ms >= since_ms
         )
         before = kinds[claim - 1]
         assert before in (Checkpoint.TYPE, GenerationStarted.TYPE), f"{place}: {before}"

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from traders import WRONG
 
 from gateway.app import app
 from gateway.auth import Auth
@@ -58,7 +59,7 @@ class Blocker:
     async def sign_in(self, address: str) -> httpx.Response:
         transport = httpx.ASGITransport(app, client=(address, 1))
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
-            body = {"username": "somebody", "password": "Wr0ng!Wr0ng!Wr0ng"}
+            body = {"username": "somebody", "password": WRONG}
             return await client.post("/api/v1/auth/login", json=body)
 
 
