@@ -22,9 +22,10 @@ _DECIMAL: Final[Schema] = {
 }
 
 
-def _object(**properties: Schema) -> Schema:
-    """Every property is always there; more may come."""
-    return {"type": "object", "required": list(properties), "properties": properties}
+def _object(optional: Mapping[str, Schema] | None = None, /, **properties: Schema) -> Schema:
+    """Every property is always there but the optional ones; more may come."""
+    every = properties | dict(optional or {})
+    return {"type": "object", "required": list(properties), "properties": every}
 
 
 def _or_null(schema: Schema) -> Schema:
@@ -112,6 +113,7 @@ _API_KEY: Final = {
 }
 
 _PROBLEM: Final = _object(
+    {"instance": _TEXT, "errors": _list(_object(field=_TEXT, message=_TEXT))},
     type={"type": "string", "format": "uri"},
     title=_TEXT,
     status={"type": "integer"},
@@ -119,10 +121,6 @@ _PROBLEM: Final = _object(
     code=_TEXT,
     request_id=_TEXT,
 )
-_PROBLEM["properties"] |= {
-    "instance": _TEXT,
-    "errors": _list(_object(field=_TEXT, message=_TEXT)),
-}
 
 SHAPES: Final[Mapping[str, Schema]] = {
     "Problem": _PROBLEM,
@@ -223,8 +221,6 @@ SHAPES: Final[Mapping[str, Schema]] = {
 """Components by their names."""
 
 _BALANCES: Final = _list(_object(asset_id=_TEXT, balance=_DECIMAL))
-_NEW_API_KEY: Final = _object(**_API_KEY)
-_NEW_API_KEY["properties"] |= {"api_key": _TEXT}  # which a repeated answer does not have
 _LEVELS: Final = _list(_object(price=_DECIMAL, quantity=_DECIMAL, orders=_COUNT, house=_FLAG))
 _MOVED: Final = _object(success=_FLAG, message=_TEXT, transaction_id=_TEXT, timestamp=_TIME)
 _ORDER: Final = _object(data=_named("Order"))
@@ -234,13 +230,10 @@ _TOKENS: Final = _object(
 )
 
 _COMMAND: Final = _object(
-    command_id=_TEXT, status={"type": "string", "enum": ["pending", "succeeded", "refused"]}
+    {"result": {"type": "object"}, "problem": {"type": "object"}, "decided_at": _TIME},
+    command_id=_TEXT,
+    status={"type": "string", "enum": ["pending", "succeeded", "refused"]},
 )
-_COMMAND["properties"] |= {
-    "result": {"type": "object"},
-    "problem": {"type": "object"},
-    "decided_at": _TIME,
-}
 
 ANSWERS: Final[Mapping[tuple[str, str], Schema]] = {
     ("post", "/auth/register"): _SAID,
@@ -260,7 +253,7 @@ ANSWERS: Final[Mapping[tuple[str, str], Schema]] = {
             )
         )
     ),
-    ("post", "/auth/api-keys"): _NEW_API_KEY,
+    ("post", "/auth/api-keys"): _object({"api_key": _TEXT}, **_API_KEY),  # in the first answer
     ("get", "/auth/api-keys"): _object(data=_list(_object(**_API_KEY))),
     ("get", "/balance"): _object(
         current_balance=_DECIMAL,

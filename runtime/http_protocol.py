@@ -211,8 +211,9 @@ class Protocol(HttpToolsProtocol):
 
     def late(self, now_s: float) -> None:
         """Hang up on a client that is too slow to ask or to read, or that was refused."""
-        if self._refused_s is not None and now_s - self._refused_s > LINGER_S:
-            self.transport.abort()
+        if self._refused_s is not None:
+            if now_s - self._refused_s > LINGER_S:
+                self.transport.abort()
             return
         if self.flow.write_paused or self.transport.is_closing():
             self._unread_since_s = self._unread_since_s or now_s
@@ -222,7 +223,7 @@ class Protocol(HttpToolsProtocol):
             return
         self._unread_since_s = None
         since_s = self._arriving_since_s
-        if since_s is None or self.flow.read_paused or self._refused_s is not None:
+        if since_s is None or self.flow.read_paused:
             return  # nothing is due from the client
         if now_s - since_s > self.bounds.arrival_s:
             self.refuse(TOO_SLOW)

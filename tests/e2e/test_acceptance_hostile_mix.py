@@ -121,6 +121,7 @@ async def measured(stack: Stack, port: int, trader: Trader, network: int) -> flo
     attackers = await attacking(await loot(stack, port, trader, network))
     hostile_ms = await trade(trader, SECONDS)
     said, _ = await attackers.communicate()
+    assert attackers.returncode == 0
     came = {kind: Counter(each) for kind, each in json.loads(said).items()}
     sys.stdout.write(
         f"\np99 quiet {p99(quiet_ms):.0f} ms, attacked {p99(hostile_ms):.0f} ms; {came}\n"

@@ -28,6 +28,20 @@ CONTEXT = IdentityContext()
 Hook = Callable[[], Awaitable[None]]
 
 
+def deciding_at(
+    stand_in: object, *, table: MemoryTable | None = None, deadline_ms: int = 2_000
+) -> Deciding:
+    """The gateway's half, with this where its publisher and its replies stand."""
+    return Deciding(
+        publisher=cast("Any", stand_in),
+        replies=cast("Any", stand_in),
+        table=cast("Any", table),
+        ids=CommandIds(b"k" * 32),
+        pseudonyms=Pseudonyms(b"k" * 32),
+        deadline_ms=deadline_ms,
+    )
+
+
 class Desk:
     """Stands where publisher and replies stand; one partition of identity decides.
 
@@ -53,14 +67,7 @@ class Desk:
 
     def deciding(self, deadline_ms: int = 2_000) -> Deciding:
         """The gateway's half, with this desk behind it."""
-        return Deciding(
-            publisher=cast("Any", self),
-            replies=cast("Any", self),
-            table=self.table,
-            ids=CommandIds(b"k" * 32),
-            pseudonyms=Pseudonyms(b"k" * 32),
-            deadline_ms=deadline_ms,
-        )
+        return deciding_at(self, table=self.table, deadline_ms=deadline_ms)
 
     async def publish(
         self, _topic: str, _key: str | None, command: Message, *, command_id: str, **_: object

@@ -2,17 +2,15 @@
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any, cast
 
 import httpx
 import pytest
+from desks import deciding_at
 from traders import WRONG
 
 from gateway.app import app
 from gateway.auth import Auth
 from gateway.blocked import Blocked
-from gateway.deciding import Deciding
-from gateway.ids import CommandIds
 from gateway.replies import Waiters
 from gateway.sessions import Sessions
 from producers.commands import Acknowledgement, BrokerClock
@@ -35,17 +33,9 @@ class Blocker:
         self.clock = BrokerClock()
         self.waiters = Waiters()
         self.partition = 0
-        deciding = Deciding(
-            publisher=cast("Any", self),
-            replies=cast("Any", self),
-            table=cast("Any", None),
-            ids=CommandIds(b"k" * 32),
-            pseudonyms=cast("Any", None),
-            deadline_ms=2_000,
-        )
         app.state.services = SimpleNamespace(
             settings=Settings(),
-            auth=Auth(deciding, OpeningKey.generate().sealing, Sessions(5.0)),
+            auth=Auth(deciding_at(self), OpeningKey.generate().sealing, Sessions(5.0)),
             pseudonyms=Pseudonyms(b"k" * 32),
             audit=SimpleNamespace(tell=self.told.append),
         )

@@ -5,9 +5,8 @@ from typing import Any, cast
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
+from desks import deciding_at
 
-from gateway.deciding import Deciding
-from gateway.ids import CommandIds
 from gateway.replies import Waiters
 from producers.commands import BrokerClock
 from runtime.breaker import Breaker, BreakerOpen
@@ -27,14 +26,7 @@ class Absent:
 
     def __init__(self) -> None:
         self.clock, self.waiters, self.partition, self.tries = BrokerClock(), Waiters(), 0, 0
-        self.deciding = Deciding(
-            publisher=cast("Any", self),
-            replies=cast("Any", self),
-            table=cast("Any", None),
-            ids=CommandIds(b"k" * 32),
-            pseudonyms=cast("Any", None),
-            deadline_ms=2_000,
-        )
+        self.deciding = deciding_at(self)
 
     async def publish(self, *_: object, **__: object) -> None:
         self.tries += 1

@@ -2,14 +2,12 @@
 
 import asyncio
 import time
-from typing import Any, cast
 
 import pytest
+from desks import deciding_at
 from starlette.requests import Request
 
 from gateway.auth import Auth
-from gateway.deciding import Deciding
-from gateway.ids import CommandIds
 from gateway.problems import Problem
 from gateway.replies import Waiters
 from gateway.sessions import Sessions
@@ -41,15 +39,7 @@ class Door:
         self.asked: list[tuple[str, ...]] = []
         self._opening = OpeningKey.generate()
         self.sessions = Sessions(CACHED_S, lambda: self.now_s)
-        deciding = Deciding(
-            publisher=cast("Any", self),
-            replies=cast("Any", self),
-            table=cast("Any", None),
-            ids=CommandIds(b"k" * 32),
-            pseudonyms=cast("Any", None),
-            deadline_ms=2_000,
-        )
-        self.auth = Auth(deciding, self._opening.sealing, self.sessions)
+        self.auth = Auth(deciding_at(self), self._opening.sealing, self.sessions)
 
     async def publish(
         self, _topic: str, _key: None, question: Validate, *, command_id: str, **_: object
