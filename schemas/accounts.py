@@ -38,7 +38,16 @@ class TimeInForce(StrEnum):
     GTD = "GTD"
 
 
-_NEVER_REST: Final = frozenset({TimeInForce.IOC, TimeInForce.FOK})
+BUY: Final = Side.BUY
+SELL: Final = Side.SELL
+LIMIT: Final = OrderType.LIMIT
+MARKET: Final = OrderType.MARKET
+IOC: Final = TimeInForce.IOC
+FOK: Final = TimeInForce.FOK
+DAY: Final = TimeInForce.DAY
+GTD: Final = TimeInForce.GTD
+"""The words of which every decision asks: Python 3.11 looks a member up in its class in 130 ns."""
+_NEVER_REST: Final = frozenset({IOC, FOK})
 
 
 class OrderStatus(StrEnum):

@@ -10,6 +10,8 @@ from typing import ClassVar, Final, TypeVar, dataclass_transform
 import msgspec
 
 _UNQUOTED_E8: Final = re.compile(rb'_e8":(-?\d+)')
+_OPENING: Final = b'_e8":"'
+_CLOSING: Final = b'"'
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -36,9 +38,11 @@ def encode(message: msgspec.Struct) -> bytes:
 
     A quote inside a JSON string is always escaped, so no text can look like such a field.
     """
-    parts = _UNQUOTED_E8.split(_ENCODER.encode(message))  # 2.5 µs; a template in sub takes 7
-    parts[1::2] = [b'_e8":"' + digits + b'"' for digits in parts[1::2]]
-    return b"".join(parts)
+    parts = _UNQUOTED_E8.split(_ENCODER.encode(message))
+    count = len(parts) // 2
+    quoted = [b""] * (4 * count + 1)
+    quoted[::2], quoted[1::4], quoted[3::4] = parts, [_OPENING] * count, [_CLOSING] * count
+    return b"".join(quoted)
 
 
 class Codec:

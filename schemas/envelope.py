@@ -52,8 +52,6 @@ ENTITY_ID: Final = "entity-id"
 ENTITY_VERSION: Final = "entity-version"
 
 _NAMESPACE: Final = uuid.UUID("6f2f4b0e-0a5c-5a54-9a0b-5d0a3c1d7a11").bytes
-_UUID_FREE_BITS: Final = ~(0xF << 76 | 0x3 << 62)
-_UUID5_BITS: Final = 5 << 76 | 2 << 62
 
 
 class ReplyRoute(msgspec.Struct, frozen=True, gc=False):
@@ -106,20 +104,19 @@ class Cause(msgspec.Struct, frozen=True, gc=False):
 def derived_id(*parts: str | int) -> str:
     """A uuid5 over the parts as 32 hex digits (RFC 9562), without the 3 µs of a UUID object."""
     name = "/".join(map(str, parts)).encode()
-    digest = sha1(_NAMESPACE + name, usedforsecurity=False).digest()
-    bits = int.from_bytes(digest[:16]) & _UUID_FREE_BITS | _UUID5_BITS
-    return f"{bits:032x}"
-
-
-def rfc3339(time_ms: int) -> str:
-    """Milliseconds since 1970 as RFC 3339 UTC with milliseconds."""
-    return f"{_second(time_ms // 1000)}.{time_ms % 1000:03d}Z"
+    digest = bytearray(sha1(_NAMESPACE + name, usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50  # version 5
+    digest[8] = digest[8] & 0x3F | 0x80  # variant
+    return digest.hex()
 
 
 @lru_cache(maxsize=1024)
-def _second(time_s: int) -> str:
-    """Most times that a process writes are of the seconds just past."""
-    return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%dT%H:%M:%S}"
+def rfc3339(time_ms: int) -> str:
+    """Milliseconds since 1970 as RFC 3339 UTC with milliseconds.
+
+    The messages of one batch share their log time, and what follows from one its cause's.
+    """
+    return f"{datetime.fromtimestamp(time_ms // 1000, UTC):%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03d}Z"
 
 
 def cloud_event(*, event_id: str, event_type: str, source: str, time_ms: int) -> Headers:

@@ -33,15 +33,8 @@ class AccountsContext:
 
     def entity_of(self, event: Message) -> str:
         """The account, or what this partition was told about: a market, or the fees."""
-        match event:
-            case CollarSet():
-                return MARKET_PREFIX + event.symbol
-            case TermsSet():
-                return MARKET_PREFIX + event.terms.symbol
-            case FeesSet():
-                return FEES
-            case _:
-                return getattr(event, "account_id")  # noqa: B009  # all others have it
+        account_id: str | None = getattr(event, "account_id", None)
+        return _told_of(event) if account_id is None else account_id
 
     def decide(self, state: State, command: Message, cause: Cause) -> Sequence[Message]:
         """The one event that the message leads to.
@@ -85,3 +78,13 @@ class AccountsContext:
             state.fees = _FEES.decode(stored)
         else:
             state.accounts[entity] = _ACCOUNT.decode(stored)
+
+
+def _told_of(event: Message) -> str:
+    match event:
+        case CollarSet():
+            return MARKET_PREFIX + event.symbol
+        case TermsSet():
+            return MARKET_PREFIX + event.terms.symbol
+        case _:
+            return FEES

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from schemas.accounts import CASH, ApplyExecution, Holding, Posting, Side
+from schemas.accounts import BUY, CASH, ApplyExecution, Holding, Posting
 from schemas.money import share_floor
 
 FREE: Final = "free"
@@ -53,7 +53,7 @@ def trade_postings(fact: ApplyExecution, bucket: str, fee_e8: int) -> Postings:
     """
     account, asset, through = fact.account_id, fact.asset, f"clearing:{fact.symbol}"
     quantity_e8, notional_e8 = fact.quantity_e8, fact.notional_e8
-    if fact.side is Side.BUY:
+    if fact.side is BUY:
         legs = (
             Posting(account, CASH, bucket, -notional_e8 - fee_e8),
             Posting(through, CASH, FREE, notional_e8),

@@ -1,7 +1,7 @@
 """What accounts sends to markets, and which of its events a waiting client gets as the outcome."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from runtime.errors import InvariantBroken
 from runtime.journal.context import Outgoing
@@ -20,34 +20,15 @@ from schemas.envelope import Cause
 from schemas.markets import CancelRestingOrder, ReplaceRestingOrder, SubmitOrder
 from schemas.topics import ACCOUNTS_COMMANDS, MARKETS_COMMANDS
 
-_NO_OUTCOME: Final = (
-    OrderTraded,
-    HouseTraded,
-    CancelRequested,
-    ReplaceRequested,
-    CollarSet,
-    TermsSet,
+_NO_OUTCOME: Final = frozenset(
+    {OrderTraded, HouseTraded, CancelRequested, ReplaceRequested, CollarSet, TermsSet}
 )
 
 
 def outbox(event: Message, _cause: Cause) -> Sequence[Outgoing]:
     """An accepted order and every cancel go to the order's market, what is left to oneself."""
-    match event:
-        case OrderAccepted():
-            return (_submit(event),)
-        case CancelRequested():
-            message = CancelRestingOrder(
-                symbol=event.order.symbol,
-                account_id=event.account_id,
-                order_id=event.order.order_id,
-            )
-            return (Outgoing(MARKETS_COMMANDS, message.symbol, message, carries_reply=True),)
-        case CancelAllRequested():
-            return _cancels(event)
-        case ReplaceRequested():
-            return _replace(event)
-        case _:
-            return ()
+    sent = _SENT.get(type(event))
+    return () if sent is None else sent(event)
 
 
 def answers(event: Message, _cause: Cause) -> bool:
@@ -58,7 +39,16 @@ def answers(event: Message, _cause: Cause) -> bool:
         case CancelAllRequested():
             return event.next is None
         case _:
-            return not isinstance(event, _NO_OUTCOME)
+            return type(event) not in _NO_OUTCOME
+
+
+def _cancel(event: CancelRequested) -> Sequence[Outgoing]:
+    message = CancelRestingOrder(
+        symbol=event.order.symbol,
+        account_id=event.account_id,
+        order_id=event.order.order_id,
+    )
+    return (Outgoing(MARKETS_COMMANDS, message.symbol, message, carries_reply=True),)
 
 
 def _cancels(event: CancelAllRequested) -> Sequence[Outgoing]:
@@ -89,7 +79,7 @@ def _replace(event: ReplaceRequested) -> Sequence[Outgoing]:
     return (Outgoing(MARKETS_COMMANDS, order.symbol, message, carries_reply=True),)
 
 
-def _submit(event: OrderAccepted) -> Outgoing:
+def _submit(event: OrderAccepted) -> Sequence[Outgoing]:
     order = event.order
     message = SubmitOrder(
         symbol=order.symbol,
@@ -107,9 +97,13 @@ def _submit(event: OrderAccepted) -> Outgoing:
         stop_price_e8=order.stop_price_e8,
         self_trade_prevention=order.self_trade_prevention,
     )
-    return Outgoing(
-        MARKETS_COMMANDS,
-        order.symbol,
-        message,
-        carries_reply=order.ends_at_once,
-    )
+    carries_reply = order.ends_at_once
+    return (Outgoing(MARKETS_COMMANDS, order.symbol, message, carries_reply=carries_reply),)
+
+
+_SENT: Final[Mapping[type[Message], Callable[[Any], Sequence[Outgoing]]]] = {
+    OrderAccepted: _submit,
+    CancelRequested: _cancel,
+    CancelAllRequested: _cancels,
+    ReplaceRequested: _replace,
+}

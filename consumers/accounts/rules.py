@@ -11,15 +11,21 @@ from msgspec.structs import replace
 
 from consumers.accounts.state import Account, State
 from schemas.accounts import (
+    BUY,
     CASH,
+    DAY,
+    FOK,
+    GTD,
+    IOC,
+    LIMIT,
+    MARKET,
+    SELL,
     CollarSet,
     MarketTerms,
     Order,
-    OrderType,
     PlaceOrder,
     Reason,
     Replacement,
-    Side,
     TimeInForce,
 )
 from schemas.candles import DAY_MS
@@ -32,7 +38,7 @@ ORDER_VALUE_MAX_E8: Final = 10_000 * E8
 OPEN_ORDERS_MAX: Final = 500
 LIFE_MAX_MS: Final = 366 * DAY_MS
 """How far ahead a GTD order may end."""
-_RESTING: Final = frozenset({TimeInForce.GTC, TimeInForce.DAY, TimeInForce.GTD})
+_RESTING: Final = frozenset({TimeInForce.GTC, DAY, GTD})
 
 
 class Quoted(NamedTuple):
@@ -84,20 +90,20 @@ def rates_of(state: State, account: Account, terms: MarketTerms, now_ms: int) ->
 
 def limit_of(order: PlaceOrder) -> int | None:
     """The limit price; the price that a market order may name means nothing."""
-    return None if order.order_type is OrderType.MARKET else order.price_e8
+    return None if order.order_type is MARKET else order.price_e8
 
 
 def time_in_force_of(order: PlaceOrder) -> TimeInForce:
     """Market orders never rest: all but FOK are IOC; of a stop it says how long it waits."""
-    is_limit, is_stop = order.order_type is OrderType.LIMIT, order.stop_price_e8 is not None
-    if is_limit or is_stop or order.time_in_force is TimeInForce.FOK:
+    is_limit, is_stop = order.order_type is LIMIT, order.stop_price_e8 is not None
+    if is_limit or is_stop or order.time_in_force is FOK:
         return order.time_in_force
-    return TimeInForce.IOC
+    return IOC
 
 
 def expiry_of(order: PlaceOrder, now_ms: int) -> int | None:
     """When the order is over in broker time: a DAY order at the next midnight UTC."""
-    if time_in_force_of(order) is TimeInForce.DAY:
+    if time_in_force_of(order) is DAY:
         return (now_ms // DAY_MS + 1) * DAY_MS
     return order.expires_at_ms
 
@@ -106,7 +112,7 @@ def lock_of(order: PlaceOrder, market: Quoted, rates: Rates) -> Lock:
     """The worst case: a buy pays its worst price and the dearer fee on it, a sell gives it all."""
     limit_e8 = limit_of(order)
     protection_e8 = market_protection(order, market.collar) if limit_e8 is None else limit_e8
-    if order.side is Side.SELL:
+    if order.side is SELL:
         return Lock(protection_e8, order.asset, order.quantity_e8)
     notional_e8 = notional_ceil(protection_e8, order.quantity_e8)
     return Lock(protection_e8, CASH, notional_e8 + fee_ceil(notional_e8, max(rates)))
@@ -117,7 +123,7 @@ def market_protection(order: PlaceOrder | Order, collar: CollarSet) -> int:
 
     The band is that of now, and a buy's edge is rounded up, so that the lock is never too small.
     """
-    is_buy = order.side is Side.BUY
+    is_buy = order.side is BUY
     edge_e8 = collar.high_e8 if is_buy else collar.low_e8
     stop_e8 = order.stop_price_e8
     if stop_e8 is None:
@@ -131,7 +137,7 @@ def refusal(
     account: Account, order: PlaceOrder, market: Quoted, lock: Lock, *, now_ms: int
 ) -> Reason | None:
     """Why the order is refused at log time `now_ms`, if it is."""
-    limit_e8, is_limit = limit_of(order), order.order_type is OrderType.LIMIT
+    limit_e8, is_limit = limit_of(order), order.order_type is LIMIT
     return (
         _shape_refusal(order.quantity_e8, limit_e8, market.terms, is_limit=is_limit)
         or _stop_refusal(order, market.terms)
@@ -151,7 +157,7 @@ def replace_refusal(
     order: Order, wanted: Replacement, terms: MarketTerms, last_e8: int
 ) -> Reason | None:
     """Why an open order cannot become this, if it cannot; `last_e8` is the last known price."""
-    is_limit = order.order_type is OrderType.LIMIT
+    is_limit = order.order_type is LIMIT
     if order.replacing is not None:
         return Reason.REPLACE_PENDING
     if wanted.price_e8 is not None and not is_limit:
@@ -178,7 +184,7 @@ def worst_price_of(order: Order, wanted: Replacement) -> int:
 def need_of(order: Order) -> int:
     """What an open order may still take from its lock, and no less."""
     leaves_e8 = order.quantity_e8 - order.cum_quantity_e8
-    if order.side is Side.SELL:
+    if order.side is SELL:
         return leaves_e8
     return _cash_need(order, notional_ceil(order.protection_price_e8, leaves_e8))
 
@@ -195,7 +201,7 @@ def need_while_replacing(order: Order, wanted: Replacement) -> int:
     Whatever it trades first costs its old price, so a larger order at a lower price may need more
     than either of the two: all of the old one, and the new part at the new price.
     """
-    if order.side is Side.SELL:
+    if order.side is SELL:
         return max(order.quantity_e8, wanted.quantity_e8) - order.cum_quantity_e8
     old_price_e8, new_price_e8 = order.protection_price_e8, worst_price_of(order, wanted)
     before_e8 = notional_ceil(old_price_e8, order.quantity_e8 - order.cum_quantity_e8)
@@ -235,7 +241,7 @@ def _stop_refusal(order: PlaceOrder, terms: MarketTerms) -> Reason | None:
     """A stop takes what is there when it is triggered, and cannot know that before."""
     if order.stop_price_e8 is None:
         return None
-    if order.post_only or order.time_in_force is TimeInForce.FOK:
+    if order.post_only or order.time_in_force is FOK:
         return Reason.INVALID_TIME_IN_FORCE
     return _price_refusal(order.stop_price_e8, terms)
 
@@ -244,7 +250,7 @@ def _life_refusal(order: PlaceOrder, now_ms: int) -> Reason | None:
     time_in_force = time_in_force_of(order)
     if order.post_only and time_in_force not in _RESTING:
         return Reason.INVALID_TIME_IN_FORCE
-    if time_in_force is not TimeInForce.GTD:
+    if time_in_force is not GTD:
         return None if order.expires_at_ms is None else Reason.INVALID_EXPIRY
     is_sane = order.expires_at_ms is not None and 0 < order.expires_at_ms - now_ms <= LIFE_MAX_MS
     return None if is_sane else Reason.INVALID_EXPIRY
@@ -254,7 +260,7 @@ def _market_price(order: PlaceOrder | Order, last_e8: int) -> int:
     """What an order at market is worth: a stop the stop price, where that is not reached yet."""
     if order.stop_price_e8 is None:
         return last_e8
-    return (max if order.side is Side.BUY else min)(order.stop_price_e8, last_e8)
+    return (max if order.side is BUY else min)(order.stop_price_e8, last_e8)
 
 
 def _value_refusal(

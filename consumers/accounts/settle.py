@@ -8,6 +8,7 @@ from consumers.accounts import ledger
 from consumers.accounts.state import Account, State, is_house
 from runtime.errors import Halted
 from schemas.accounts import (
+    BUY,
     CASH,
     ApplyExecution,
     EndOrder,
@@ -23,7 +24,6 @@ from schemas.accounts import (
     OrderRejected,
     OrderStatus,
     OrderTraded,
-    Side,
 )
 from schemas.candles import DAY_MS
 from schemas.envelope import Cause
@@ -49,7 +49,7 @@ def executed(state: State, fact: ApplyExecution, cause: Cause) -> OrderTraded:
     before = _open_order(account, fact)
     order = _after(before, fact, cause)
     fee_e8 = order.fee_e8 - before.fee_e8
-    settle = _bought if fact.side is Side.BUY else _sold
+    settle = _bought if fact.side is BUY else _sold
     return OrderTraded(
         account_id=fact.account_id,
         order=order,
@@ -70,7 +70,7 @@ def house_executed(state: State, fact: ApplyExecution, cause: Cause) -> HouseTra
     if not is_house(fact.account_id):
         raise Halted(f"trade {fact.trade_id} names neither an order nor the house")
     account = state.account(fact.account_id)
-    bought = 1 if fact.side is Side.BUY else -1
+    bought = 1 if fact.side is BUY else -1
     cash = account.holding(CASH, cause.time_ms)
     asset = account.holding(fact.asset, cause.time_ms)
     return HouseTraded(
@@ -138,7 +138,7 @@ def _after(before: Order, fact: ApplyExecution, cause: Cause) -> Order:
     notional_e8 = before.cum_notional_e8 + fact.notional_e8
     fee_e8 = _fee(before, notional_e8, taker_e8)
     paid_e8 = fact.notional_e8 + fee_e8 - before.fee_e8
-    locked_e8 = before.locked_e8 - (paid_e8 if fact.side is Side.BUY else fact.quantity_e8)
+    locked_e8 = before.locked_e8 - (paid_e8 if fact.side is BUY else fact.quantity_e8)
     if locked_e8 < 0:
         raise Halted(
             f"order {before.order_id} has {before.locked_e8} locked, too little for {fact}"

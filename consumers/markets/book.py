@@ -9,7 +9,7 @@ import msgspec
 from sortedcontainers import SortedDict
 
 from consumers.markets.stops import StopOrder, Stops
-from schemas.accounts import SelfTradePrevention, Side, TimeInForce
+from schemas.accounts import BUY, SELL, SelfTradePrevention, Side, TimeInForce
 from schemas.candles import Candle
 from schemas.markets import Quote, Rules
 
@@ -60,7 +60,7 @@ class Ladder:
     __slots__ = ("levels", "sign")
 
     def __init__(self, side: Side) -> None:
-        self.sign = -1 if side is Side.BUY else 1
+        self.sign = -1 if side is BUY else 1
         self.levels: MutableMapping[int, Queue] = SortedDict()
 
     def rank(self, price_e8: int) -> int:
@@ -152,12 +152,12 @@ class Book:
     rules: Rules | None = None
     is_open: bool = False
     quote: Quote | None = None
-    house_e8: dict[Side, int] = field(default_factory=lambda: {Side.BUY: 0, Side.SELL: 0})
+    house_e8: dict[Side, int] = field(default_factory=lambda: {BUY: 0, SELL: 0})
     collar: Collar | None = None
     sequences: dict[str, int] = field(default_factory=dict[str, int])
     series: dict[str, Series] = field(default_factory=dict[str, Series])
     ladders: dict[Side, Ladder] = field(
-        default_factory=lambda: {Side.BUY: Ladder(Side.BUY), Side.SELL: Ladder(Side.SELL)}
+        default_factory=lambda: {BUY: Ladder(BUY), SELL: Ladder(SELL)}
     )
     orders: dict[str, Resting] = field(default_factory=dict[str, Resting])
     expiries: Expiries = field(default_factory=Expiries)

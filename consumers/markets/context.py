@@ -21,7 +21,7 @@ from schemas.markets import (
 )
 from schemas.topics import MARKETS
 
-_ANSWERS: Final = (MarketListed, MarketHalted, MarketResumed, CommandRefused)
+_ANSWERS: Final = frozenset({MarketListed, MarketHalted, MarketResumed, CommandRefused})
 
 
 class MarketsContext:
@@ -54,7 +54,7 @@ class MarketsContext:
 
     def answers(self, event: Message, cause: Cause) -> bool:  # noqa: ARG002  # the event says it all
         """Operators wait for listings, halts and refusals; traders hear from accounts."""
-        return isinstance(event, _ANSWERS)
+        return type(event) in _ANSWERS
 
     def entities(self, state: Markets) -> Iterable[str]:
         """Every symbol that was ever named, and the clock."""

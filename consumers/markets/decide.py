@@ -24,7 +24,7 @@ from consumers.markets.state import Markets
 from consumers.markets.stops import StopOrder, is_reached
 from consumers.markets.triggering import triggered, with_triggers
 from runtime.errors import Halted, InvariantBroken
-from schemas.accounts import EndReason, OrderType, Reason, Side, TimeInForce
+from schemas.accounts import BUY, DAY, FOK, GTD, LIMIT, MARKET, EndReason, Reason, Side, TimeInForce
 from schemas.codec import Message
 from schemas.envelope import Cause
 from schemas.markets import (
@@ -69,7 +69,13 @@ TOO_MANY_FEEDS: Final = "too-many-feeds"
 FEEDS_MAX: Final = 16
 COLLAR_MOVE_PPM: Final = 1_000
 COLLAR_PAUSE_MS: Final = 1_000
-_RESTING: Final = frozenset({TimeInForce.GTC, TimeInForce.DAY, TimeInForce.GTD})
+_ENDS: Final = {
+    Stop.FILLED: (EndReason.FILLED, None),
+    Stop.FILLS: (EndReason.EXPIRED, Reason.FILL_LIMIT),
+    Stop.SELF: (EndReason.CANCELED, Reason.SELF_TRADE),
+}
+"""How an order ends, whatever it says, because of why its sweep went no further."""
+_RESTING: Final = frozenset({TimeInForce.GTC, DAY, GTD})
 
 
 def decide(state: Markets, command: Message, cause: Cause) -> Sequence[Message]:
@@ -123,7 +129,7 @@ def _matched(book: Book, order: SubmitOrder, cause: Cause) -> Sequence[Message]:
         return (_remainder(order, swept),)
     if order.post_only and _would_trade(swept):
         return (_ended(order, EndReason.EXPIRED, 0, Reason.POST_ONLY),)
-    if order.time_in_force is TimeInForce.FOK and swept.leaves_e8:
+    if order.time_in_force is FOK and swept.leaves_e8:
         return (_killed(order, swept.stop),)
     return (*_taken(book, order, swept, cause), _remainder(order, swept))
 
@@ -164,7 +170,7 @@ def _released(book: Book, order: SubmitOrder) -> SubmitOrder:
     A sell at market goes down to the collar of now if that is lower, because it locked no price; a
     buy never pays more than what it locked.
     """
-    is_bound = order.order_type is OrderType.LIMIT or order.side is Side.BUY
+    is_bound = order.order_type is LIMIT or order.side is BUY
     if is_bound or book.last_e8 is None or book.rules is None:
         return order
     low_e8 = _low_edge(book.rules, book.last_e8)
@@ -195,18 +201,15 @@ def _killed(order: SubmitOrder, stop: Stop) -> OrderEnded:
 
 
 def _shortage(order: SubmitOrder, stop: Stop) -> Reason:
-    beyond = stop is Stop.PRICE and order.order_type is OrderType.MARKET
+    beyond = stop is Stop.PRICE and order.order_type is MARKET
     return Reason.COLLAR if beyond else Reason.NO_LIQUIDITY
 
 
 def _remainder(order: SubmitOrder, swept: Sweep) -> Message:
     cum_e8 = order.quantity_e8 - swept.leaves_e8
-    if swept.stop is Stop.FILLED:
-        return _ended(order, EndReason.FILLED, cum_e8)
-    if swept.stop is Stop.FILLS:
-        return _ended(order, EndReason.EXPIRED, cum_e8, Reason.FILL_LIMIT)
-    if swept.stop is Stop.SELF:
-        return _ended(order, EndReason.CANCELED, cum_e8, Reason.SELF_TRADE)
+    if (end := _ENDS.get(swept.stop)) is not None:
+        reached, reason = end
+        return _ended(order, reached, cum_e8, reason)
     if order.price_e8 is not None and _may_rest(order):
         return OrderRested(
             symbol=order.symbol,
@@ -225,7 +228,7 @@ def _remainder(order: SubmitOrder, swept: Sweep) -> Message:
 
 
 def _may_rest(order: SubmitOrder) -> bool:
-    return order.order_type is OrderType.LIMIT and order.time_in_force in _RESTING
+    return order.order_type is LIMIT and order.time_in_force in _RESTING
 
 
 def _ended(
@@ -364,7 +367,7 @@ def _renewed(command: ReplaceRestingOrder, resting: Resting) -> SubmitOrder:
         account_id=resting.account_id,
         order_id=resting.order_id,
         side=resting.side,
-        order_type=OrderType.LIMIT,
+        order_type=LIMIT,
         time_in_force=resting.time_in_force,
         quantity_e8=command.quantity_e8,
         price_e8=price_e8,

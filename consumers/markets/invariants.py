@@ -5,7 +5,7 @@ from typing import Final
 from consumers.markets.book import Book
 from consumers.markets.state import Markets
 from runtime.errors import InvariantBroken
-from schemas.accounts import Side
+from schemas.accounts import BUY, SELL, Side
 
 _EVERY_PRICE_E8: Final = 1 << 62
 
@@ -23,7 +23,7 @@ def check(state: Markets) -> None:
 
 
 def _problems(book: Book) -> dict[str, bool]:
-    bids, asks = (list(book.ladders[side]) for side in (Side.BUY, Side.SELL))
+    bids, asks = (list(book.ladders[side]) for side in (BUY, SELL))
     resting = bids + asks
     stops = list(book.stops.orders.values())
     return {

@@ -5,18 +5,18 @@ price level.
 """
 
 from collections.abc import Iterator
-from enum import Enum
+from enum import StrEnum
 from typing import Final, NamedTuple
 
 from consumers.markets.book import Book, Ladder, Resting
-from schemas.accounts import OrderType, SelfTradePrevention, Side
+from schemas.accounts import BUY, MARKET, SELL, SelfTradePrevention, Side
 from schemas.markets import Quote, Rules, SubmitOrder
 
 FILLS_MAX: Final = 500
 """Fills in one decision (W4): a sweep is never split over two."""
 EXPIRIES_MAX: Final = 500
 """Orders that one decision ends although they did not trade."""
-OPPOSITE: Final = {Side.BUY: Side.SELL, Side.SELL: Side.BUY}
+OPPOSITE: Final = {BUY: SELL, SELL: BUY}
 
 
 class Fill(NamedTuple):
@@ -27,7 +27,7 @@ class Fill(NamedTuple):
     resting: Resting | None
 
 
-class Stop(Enum):
+class Stop(StrEnum):
     """Why a sweep went no further."""
 
     FILLED = "nothing left to fill"
@@ -52,7 +52,7 @@ class Sweep(NamedTuple):
 
 def worst_price(order: SubmitOrder) -> int:
     """The limit of a limit order, the protection price of a market order."""
-    if order.order_type is OrderType.MARKET or order.price_e8 is None:
+    if order.order_type is MARKET or order.price_e8 is None:
         return order.protection_price_e8
     return order.price_e8
 
@@ -131,15 +131,15 @@ def house_offer(book: Book, side: Side, *, now_ms: int) -> Fill | None:
 
 def price_of(quote: Quote, side: Side) -> int:
     """What the house pays (BUY) or asks (SELL)."""
-    return quote.bid_e8 if side is Side.BUY else quote.ask_e8
+    return quote.bid_e8 if side is BUY else quote.ask_e8
 
 
 def offered_sizes(quote: Quote, rules: Rules) -> dict[Side, int]:
     """What the house offers with a new quote, in whole lots."""
     lot_e8 = rules.lot_e8
     return {
-        Side.BUY: quote.bid_size_e8 - quote.bid_size_e8 % lot_e8,
-        Side.SELL: quote.ask_size_e8 - quote.ask_size_e8 % lot_e8,
+        BUY: quote.bid_size_e8 - quote.bid_size_e8 % lot_e8,
+        SELL: quote.ask_size_e8 - quote.ask_size_e8 % lot_e8,
     }
 
 

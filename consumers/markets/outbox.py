@@ -1,6 +1,7 @@
 """What the events of markets tell accounts, and markets; a pure function of each record (O1)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from runtime.journal.context import EVERYWHERE, Outgoing
 from schemas.accounts import (
@@ -33,24 +34,15 @@ from schemas.topics import ACCOUNTS_COMMANDS, MARKETS_COMMANDS
 
 def outbox(event: Message) -> Sequence[Outgoing]:
     """The messages in order: a trade's legs come before the end of its orders."""
-    match event:
-        case TradeExecuted():
-            return (
-                _execution(event, event.maker, Liquidity.MAKER),
-                _execution(event, event.taker, Liquidity.TAKER),
-            )
-        case OrderEnded():
-            return (_end(event),)
-        case StopsTriggered():
-            return _activations(event)
-        case CancelRefused() | OrderReplaced() | ReplaceRefused():
-            is_done = isinstance(event, OrderReplaced)
-            return (_replacement(event) if is_done else _refusal(event),)
-        case CollarMoved() | MarketListed() | MarketHalted() | MarketResumed():
-            told = _price_collar(event) if isinstance(event, CollarMoved) else _terms(event)
-            return (Outgoing(ACCOUNTS_COMMANDS, EVERYWHERE, told),)
-        case _:
-            return ()
+    sent = _SENT.get(type(event))
+    return () if sent is None else sent(event)
+
+
+def _legs(event: TradeExecuted) -> Sequence[Outgoing]:
+    return (
+        _execution(event, event.maker, Liquidity.MAKER),
+        _execution(event, event.taker, Liquidity.TAKER),
+    )
 
 
 def _execution(event: TradeExecuted, party: Party, liquidity: Liquidity) -> Outgoing:
@@ -70,7 +62,7 @@ def _execution(event: TradeExecuted, party: Party, liquidity: Liquidity) -> Outg
     return Outgoing(ACCOUNTS_COMMANDS, party.account_id, message)
 
 
-def _end(event: OrderEnded) -> Outgoing:
+def _end(event: OrderEnded) -> Sequence[Outgoing]:
     message = EndOrder(
         account_id=event.account_id,
         order_id=event.order_id,
@@ -79,7 +71,8 @@ def _end(event: OrderEnded) -> Outgoing:
         cum_quantity_e8=event.cum_quantity_e8,
         reason=event.reason,
     )
-    return Outgoing(ACCOUNTS_COMMANDS, event.account_id, message, carries_reply=event.answers_cause)
+    waits = event.answers_cause
+    return (Outgoing(ACCOUNTS_COMMANDS, event.account_id, message, carries_reply=waits),)
 
 
 def _activations(event: StopsTriggered) -> Sequence[Outgoing]:
@@ -92,13 +85,13 @@ def _activations(event: StopsTriggered) -> Sequence[Outgoing]:
     return [Outgoing(MARKETS_COMMANDS, event.symbol, each) for each in messages]
 
 
-def _refusal(event: CancelRefused | ReplaceRefused) -> Outgoing:
+def _refusal(event: CancelRefused | ReplaceRefused) -> Sequence[Outgoing]:
     refuse = RefuseCancel if isinstance(event, CancelRefused) else RefuseReplace
     message = refuse(account_id=event.account_id, order_id=event.order_id, reason=event.reason)
-    return Outgoing(ACCOUNTS_COMMANDS, event.account_id, message, carries_reply=True)
+    return (Outgoing(ACCOUNTS_COMMANDS, event.account_id, message, carries_reply=True),)
 
 
-def _replacement(event: OrderReplaced) -> Outgoing:
+def _replacement(event: OrderReplaced) -> Sequence[Outgoing]:
     message = ApplyReplace(
         account_id=event.account_id,
         order_id=event.order_id,
@@ -108,19 +101,33 @@ def _replacement(event: OrderReplaced) -> Outgoing:
         cum_quantity_e8=event.quantity_e8 - event.leaves_e8,
         stop_price_e8=event.stop_price_e8,
     )
-    return Outgoing(ACCOUNTS_COMMANDS, event.account_id, message, carries_reply=True)
+    return (Outgoing(ACCOUNTS_COMMANDS, event.account_id, message, carries_reply=True),)
 
 
-def _price_collar(event: CollarMoved) -> PriceCollar:
-    return PriceCollar(
+def _price_collar(event: CollarMoved) -> Sequence[Outgoing]:
+    collar = PriceCollar(
         symbol=event.symbol, last_e8=event.last_e8, low_e8=event.low_e8, high_e8=event.high_e8
     )
+    return (Outgoing(ACCOUNTS_COMMANDS, EVERYWHERE, collar),)
 
 
-def _terms(event: MarketListed | MarketHalted | MarketResumed) -> MarketTerms:
-    is_open = event.is_open if isinstance(event, MarketListed) else isinstance(event, MarketResumed)
+def _listed(event: MarketListed) -> Sequence[Outgoing]:
+    return _terms(event, is_open=event.is_open)
+
+
+def _halted(event: MarketHalted) -> Sequence[Outgoing]:
+    return _terms(event, is_open=False)
+
+
+def _resumed(event: MarketResumed) -> Sequence[Outgoing]:
+    return _terms(event, is_open=True)
+
+
+def _terms(
+    event: MarketListed | MarketHalted | MarketResumed, *, is_open: bool
+) -> Sequence[Outgoing]:
     rules = event.rules
-    return MarketTerms(
+    terms = MarketTerms(
         symbol=event.symbol,
         asset=event.asset,
         tick_e8=rules.tick_e8,
@@ -131,3 +138,18 @@ def _terms(event: MarketListed | MarketHalted | MarketResumed) -> MarketTerms:
         stale_after_ms=rules.stale_after_ms,
         is_open=is_open,
     )
+    return (Outgoing(ACCOUNTS_COMMANDS, EVERYWHERE, terms),)
+
+
+_SENT: Final[Mapping[type[Message], Callable[[Any], Sequence[Outgoing]]]] = {
+    TradeExecuted: _legs,
+    OrderEnded: _end,
+    StopsTriggered: _activations,
+    CancelRefused: _refusal,
+    ReplaceRefused: _refusal,
+    OrderReplaced: _replacement,
+    CollarMoved: _price_collar,
+    MarketListed: _listed,
+    MarketHalted: _halted,
+    MarketResumed: _resumed,
+}

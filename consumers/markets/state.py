@@ -8,7 +8,7 @@ import msgspec
 
 from consumers.markets.book import Book, Collar, Resting, Series
 from consumers.markets.stops import StopOrder
-from schemas.accounts import Side
+from schemas.accounts import BUY, SELL
 from schemas.markets import Quote, Rules
 
 CLOCK: Final = "clock"
@@ -77,13 +77,13 @@ def dump(state: Markets, entity: str) -> bytes:
             rules=book.rules,
             is_open=book.is_open,
             quote=book.quote,
-            house_bid_e8=book.house_e8[Side.BUY],
-            house_ask_e8=book.house_e8[Side.SELL],
+            house_bid_e8=book.house_e8[BUY],
+            house_ask_e8=book.house_e8[SELL],
             collar=book.collar,
             sequences=book.sequences,
             series=book.series,
-            bids=list(book.ladders[Side.BUY]),
-            asks=list(book.ladders[Side.SELL]),
+            bids=list(book.ladders[BUY]),
+            asks=list(book.ladders[SELL]),
             last_e8=book.last_e8,
             stops=sorted(book.stops.orders.values(), key=lambda each: each.number),
             stops_count=book.stops.count,
@@ -103,7 +103,7 @@ def load(state: Markets, entity: str, stored: bytes) -> None:
         rules=kept.rules,
         is_open=kept.is_open,
         quote=kept.quote,
-        house_e8={Side.BUY: kept.house_bid_e8, Side.SELL: kept.house_ask_e8},
+        house_e8={BUY: kept.house_bid_e8, SELL: kept.house_ask_e8},
         collar=kept.collar,
         sequences=kept.sequences,
         last_e8=kept.last_e8,

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from sortedcontainers import SortedDict
 
 from runtime.errors import InvariantBroken
-from schemas.accounts import Side
+from schemas.accounts import BUY, SELL, Side
 from schemas.markets import SubmitOrder
 
 
@@ -47,7 +47,7 @@ class StopOrder(msgspec.Struct, kw_only=True, gc=False):
 
 
 def _sign(side: Side) -> int:
-    return 1 if side is Side.BUY else -1
+    return 1 if side is BUY else -1
 
 
 def stop_price(order: SubmitOrder) -> int:
@@ -75,8 +75,8 @@ class Stops:
         self.count = 0
         self.orders: dict[str, StopOrder] = {}
         self._armed: dict[Side, MutableMapping[tuple[int, int], StopOrder]] = {
-            Side.BUY: SortedDict(),
-            Side.SELL: SortedDict(),
+            BUY: SortedDict(),
+            SELL: SortedDict(),
         }
 
     def add(self, stop: StopOrder) -> None:
@@ -108,7 +108,7 @@ class Stops:
 
     def due(self, low_e8: int, high_e8: int) -> Iterator[StopOrder]:
         """Those that wait and that prices from `low_e8` to `high_e8` reach, in their order."""
-        for side, last_e8 in ((Side.BUY, high_e8), (Side.SELL, low_e8)):
+        for side, last_e8 in ((BUY, high_e8), (SELL, low_e8)):
             for stop in self._armed[side].values():
                 if not is_reached(stop.order, last_e8):
                     break
