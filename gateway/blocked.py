@@ -2,9 +2,10 @@
 
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
+
+from runtime.bounded import Bounded
 
 _BLOCKED_MAX: Final = 10_000
 
@@ -17,14 +18,11 @@ class Blocked:
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._clock_s: Final = clock_s
-        self._until_s: Final[OrderedDict[str, float]] = OrderedDict()
+        self._until_s: Final[Bounded[str, float]] = Bounded(_BLOCKED_MAX)
 
     def add(self, address: str, duration_s: int) -> None:
         """Take that identity blocks an address for so long."""
-        self._until_s[address] = self._clock_s() + duration_s - 1
-        self._until_s.move_to_end(address)
-        if len(self._until_s) > _BLOCKED_MAX:
-            self._until_s.popitem(last=False)
+        self._until_s.put(address, self._clock_s() + duration_s - 1)
 
     def left_s(self, address: str) -> int:
         """How long an address stays blocked; 0 when it is not, as far as known here."""

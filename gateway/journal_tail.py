@@ -6,7 +6,6 @@ are forgotten every few seconds.
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, cast
@@ -15,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from gateway.tasks import Tasks
+from runtime.bounded import Bounded
 from runtime.errors import Unavailable
 from runtime.journal.claims import NO_EPOCH, Claims
 from runtime.kafka_clients import stop_within
@@ -74,7 +74,7 @@ class _Partition:
         self.position = start.offset
         self.claims = Claims(start.epoch or NO_EPOCH)
         self.newest: dict[tuple[str, str], Newest] = {}
-        self.versions: OrderedDict[str, Newest] = OrderedDict()
+        self.versions: Final[Bounded[str, Newest]] = Bounded(_VERSIONS_MAX)
         self.waiting: list[tuple[int, asyncio.Future[None]]] = []
 
     def wake(self) -> None:
@@ -93,10 +93,7 @@ class _Partition:
         """Take an entity's newest record in."""
         for model in models:
             self.newest[model, entity] = newest
-        self.versions[entity] = newest
-        self.versions.move_to_end(entity)
-        if len(self.versions) > _VERSIONS_MAX:
-            self.versions.popitem(last=False)
+        self.versions.put(entity, newest)
 
     def forget_before(self, offset: int) -> None:
         """Drop what is projected."""

@@ -6,7 +6,6 @@ Any server with OpenAI's chat completions will do. What it is told are positions
 import asyncio
 import json
 import logging
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
@@ -14,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import httpx
 import msgspec
 
+from runtime.bounded import Bounded
 from runtime.settings import Settings
 
 _LOG: Final = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class Narrator:
         self._url: Final = f"{(settings.insights_url or '').rstrip('/')}/chat/completions"
         self.model: Final = settings.insights_model
         self._timeout_s: Final = settings.insights_timeout_s
-        self._asked: Final[OrderedDict[str, _Asked]] = OrderedDict()
+        self._asked: Final[Bounded[str, _Asked]] = Bounded(_ACCOUNTS_MAX)
         self._calls_s: Final[list[float]] = []
         self._rests_until_s = float("-inf")
 
@@ -90,12 +90,12 @@ class Narrator:
                 return None
         if now_s < self._rests_until_s or not self._may_call(now_s):
             return None
-        self._remember(account_id, _Asked(holdings, now_s, None))
+        self._asked.put(account_id, _Asked(holdings, now_s, None))
         text = await self._answer(portfolio)
         if text is None:
             return None
         told = Told(text, now_ms)
-        self._remember(account_id, _Asked(holdings, now_s, told))
+        self._asked.put(account_id, _Asked(holdings, now_s, told))
         return told
 
     def _may_call(self, now_s: float) -> bool:
@@ -104,12 +104,6 @@ class Narrator:
             return False
         self._calls_s.append(now_s)
         return True
-
-    def _remember(self, account_id: str, asked: _Asked) -> None:
-        self._asked[account_id] = asked
-        self._asked.move_to_end(account_id)
-        if len(self._asked) > _ACCOUNTS_MAX:
-            self._asked.popitem(last=False)
 
     async def _answer(self, portfolio: Mapping[str, Any]) -> str | None:
         try:

@@ -1,10 +1,10 @@
 """What auth said of tokens, remembered for seconds, and the sessions that have ended."""
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from runtime.bounded import Bounded
 from schemas.auth import Verdict
 
 _CACHED_MAX: Final = 10_000
@@ -26,9 +26,9 @@ class Sessions:
     def __init__(self, cached_s: float, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._cached_s: Final = cached_s
         self._clock_s: Final = clock_s
-        self._known: Final[OrderedDict[bytes, Known]] = OrderedDict()
-        self._refused: Final[OrderedDict[bytes, float]] = OrderedDict()
-        self._ended: Final[OrderedDict[str, None]] = OrderedDict()
+        self._known: Final[Bounded[bytes, Known]] = Bounded(_CACHED_MAX)
+        self._refused: Final[Bounded[bytes, float]] = Bounded(_CACHED_MAX)
+        self._ended: Final[Bounded[str, None]] = Bounded(_ENDED_MAX)
 
     def get(self, token: bytes) -> tuple[Verdict, bool] | None:
         """A verdict that still counts, and whether it is old enough to be renewed."""
@@ -44,18 +44,13 @@ class Sessions:
     def put(self, token: bytes, verdict: Verdict) -> None:
         """Remember a verdict."""
         now_s = self._clock_s()
-        self._known[token] = Known(verdict, now_s + self._cached_s / 2, now_s + self._cached_s)
-        self._known.move_to_end(token)
-        if len(self._known) > _CACHED_MAX:
-            self._known.popitem(last=False)
+        known = Known(verdict, now_s + self._cached_s / 2, now_s + self._cached_s)
+        self._known.put(token, known)
 
     def refuse(self, token: bytes) -> None:
         """Remember that a token is good for nothing, so that a flood of it is not asked about."""
         self.drop(token)
-        self._refused[token] = self._clock_s() + _REFUSED_S
-        self._refused.move_to_end(token)
-        if len(self._refused) > _CACHED_MAX:
-            self._refused.popitem(last=False)
+        self._refused.put(token, self._clock_s() + _REFUSED_S)
 
     def is_refused(self, token: bytes) -> bool:
         """Whether auth refused this token a moment ago."""
@@ -67,9 +62,7 @@ class Sessions:
 
     def end(self, session_id: str) -> None:
         """Forget a session for good: also a verdict on its way no longer counts."""
-        self._ended[session_id] = None
-        if len(self._ended) > _ENDED_MAX:
-            self._ended.popitem(last=False)
+        self._ended.put(session_id, None)
 
     def is_dead(self, verdict: Verdict) -> bool:
         """Whether the session ended or the token's time is over."""

@@ -4,7 +4,6 @@ import base64
 import binascii
 import secrets
 import time
-from collections import OrderedDict
 from typing import Final, Protocol
 
 from nacl.bindings import (
@@ -15,6 +14,7 @@ from nacl.bindings import (
 )
 from nacl.exceptions import CryptoError
 
+from runtime.bounded import Bounded
 from runtime.errors import Unavailable
 from runtime.projection import TableSpec
 from runtime.table import Row
@@ -73,7 +73,7 @@ class Vault:
     def __init__(self, rows: Rows, wrapping: Wrapping | None = None) -> None:
         self._rows: Final = rows
         self._wrapping: Final = wrapping
-        self._cache: Final[OrderedDict[str, tuple[float, bytes]]] = OrderedDict()
+        self._cache: Final[Bounded[str, tuple[float, bytes]]] = Bounded(_CACHED_MAX)
 
     async def create(self) -> str:
         """Make a new key and return its id."""
@@ -156,10 +156,7 @@ class Vault:
         return key
 
     def _remember(self, key_id: str, key: bytes) -> None:
-        self._cache[key_id] = (time.monotonic(), key)
-        self._cache.move_to_end(key_id)
-        if len(self._cache) > _CACHED_MAX:
-            self._cache.popitem(last=False)
+        self._cache.put(key_id, (time.monotonic(), key))
 
     def _forget(self) -> None:
         """Drop keys that were read too long ago, oldest first: none outlives its use in memory."""
