@@ -219,13 +219,14 @@ class System:
                 break
         else:
             raise AssertionError(f"not idle after {_QUIET_STEPS_MAX} quiet steps")
+        self.read_models.check()
 
     def _step(self) -> None:
         self.scheduler.step()
         if self.scheduler.steps % 50 == 0:
             self._check_states()
         if self.scheduler.steps % _READ_MODELS_CHECKED_EVERY == 0:
-            self.read_models.check_checkpoints()
+            self.read_models.check()
 
     def _check_states(self) -> None:
         """Check each live state that has changed since the last time."""
