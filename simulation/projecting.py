@@ -41,7 +41,7 @@ class ReadModels:
         self._broker: Final = broker
         self._scheduler: Final[Scheduler] = broker.scheduler
         self._random: Final = random
-        chosen = random.sample(READ_MODELS, random.choice((1, 2, len(READ_MODELS))))
+        chosen = random.sample(READ_MODELS, random.choice((1, 1, 2, 2, len(READ_MODELS))))
         self._projections: Final[tuple[Projection, ...]] = projections(chosen)
         self._fault_rate = random.choice((0.0, 0.1))
         specs = [spec for each in self._projections for spec in each.tables]
