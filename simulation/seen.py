@@ -30,7 +30,7 @@ class Seen:
         self.sellers: Final[dict[str, set[str]]] = defaultdict(set)
         self._broker: Final = broker
         self._open: Final[dict[str, tuple[str, accounts.Order]]] = {}
-        self._has_prices = False
+        self._priced: Final[set[str]] = set()
         self._looked_at: Final = [0] * broker.partitions[_JOURNAL]
         self._sessions: Final[dict[str, Session]] = {}
         self._identity_looked_at: Final = [0] * broker.partitions[_IDENTITY_JOURNAL]
@@ -55,11 +55,10 @@ class Seen:
         self._look_at_identity()
         return self._users
 
-    def has_prices(self) -> bool:
-        """Whether some partition of accounts can accept orders."""
-        if not self._has_prices:
-            self.orders()
-        return self._has_prices
+    def priced(self) -> list[str]:
+        """Symbols for which some partition of accounts can accept orders."""
+        self.orders()
+        return sorted(self._priced)
 
     def _look_at_identity(self) -> None:
         for number, looked_at in enumerate(self._identity_looked_at):
@@ -86,8 +85,11 @@ class Seen:
 
     def _look_at(self, record: Record) -> None:
         kind = record.by_name()["ce_type"].decode()
-        self._has_prices |= kind == accounts.CollarSet.TYPE
-        if kind == accounts.OrderAccepted.TYPE:
+        if kind == accounts.CollarSet.TYPE:
+            event = accounts.EVENTS.decode(kind, record.value or b"")
+            assert isinstance(event, accounts.CollarSet)
+            self._priced.add(event.symbol)
+        elif kind == accounts.OrderAccepted.TYPE:
             event = accounts.EVENTS.decode(kind, record.value or b"")
             assert isinstance(event, accounts.OrderAccepted)
             self._open[event.order.order_id] = (event.account_id, event.order)

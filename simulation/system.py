@@ -171,6 +171,13 @@ class System:
         )
         self.weather: Final = weather(self.random)
         self.broker.faults = self.weather.faults
+        self._mishaps: Final = (
+            (self.weather.crash, self._kill_worker),
+            (self.weather.crash, self._kill_read_model),
+            (self.weather.pause, self._pause),
+            (self.weather.rebalance, self._rebalance_any),
+            (self.weather.compact, self._compact),
+        )
         self._trace: Final = trace
         if trace is not None:
             self.broker.watch = trace.appended
@@ -208,17 +215,18 @@ class System:
         self._calm()
         for steps in range(_QUIET_STEPS_MAX):
             self._step()
-            if steps % 200 == 0 and self._is_idle():
+            if steps % 50 == 0 and self._is_idle():
                 break
         else:
             raise AssertionError(f"not idle after {_QUIET_STEPS_MAX} quiet steps")
+        self.read_models.check()
 
     def _step(self) -> None:
         self.scheduler.step()
         if self.scheduler.steps % 50 == 0:
             self._check_states()
         if self.scheduler.steps % _READ_MODELS_CHECKED_EVERY == 0:
-            self.read_models.check_checkpoints()
+            self.read_models.check()
 
     def _check_states(self) -> None:
         """Check each live state that has changed since the last time."""
@@ -229,24 +237,33 @@ class System:
                 self._checked[context, partition.number] = (partition, partition.next_offset)
 
     def _disturb(self) -> None:
-        rough, random = self.weather, self.random
-        drawn = random.random
-        if drawn() < rough.crash:
-            self._replace(self._any_worker())
-        if drawn() < rough.crash:
-            self._say("a read-model process is killed")
-            self.read_models.crash_one()
-        if drawn() < rough.pause:
-            worker, steps = self._any_worker(), random.randrange(50, 2_000)
-            self._say(f"a {worker.context} worker is stopped for {steps} steps")
-            self.scheduler.pause(worker.process, steps)
-            if random.random() < 0.7:
-                self._rebalance(worker.context, without=worker)
-        if drawn() < rough.rebalance:
-            self._rebalance(random.choice(CONTEXTS))
-        if drawn() < rough.compact:
-            context = random.choice(CONTEXTS)
-            self.broker.compact((snapshots_of(context), random.randrange(self.partitions)))
+        drawn = self.random.random()
+        for probability, happen in self._mishaps:
+            drawn -= probability
+            if drawn < 0:
+                happen()
+                return
+
+    def _kill_worker(self) -> None:
+        self._replace(self._any_worker())
+
+    def _kill_read_model(self) -> None:
+        self._say("a read-model process is killed")
+        self.read_models.crash_one()
+
+    def _pause(self) -> None:
+        worker, steps = self._any_worker(), self.random.randrange(50, 2_000)
+        self._say(f"a {worker.context} worker is stopped for {steps} steps")
+        self.scheduler.pause(worker.process, steps)
+        if self.random.random() < 0.7:
+            self._rebalance(worker.context, without=worker)
+
+    def _rebalance_any(self) -> None:
+        self._rebalance(self.random.choice(CONTEXTS))
+
+    def _compact(self) -> None:
+        context = self.random.choice(CONTEXTS)
+        self.broker.compact((snapshots_of(context), self.random.randrange(self.partitions)))
 
     def _say(self, what: str) -> None:
         if self._trace is not None:

@@ -40,8 +40,12 @@ _TIMES_IN_FORCE: Final = (
 _SELF_TRADE_PREVENTIONS: Final = tuple(accounts.SelfTradePrevention)
 _DAY_MS: Final = 86_400_000
 _MANY_STOPS: Final = 130
-_LAST_QUOTES: Final = 20
+_LAST_QUOTES: Final = 10
 """How often prices move after the last command, so that what waits for them gets somewhere."""
+_QUOTE: Final = 0.02
+_EARLY: Final = 0.02
+_COMMAND: Final = 0.15
+"""Probabilities for each step of the scheduler."""
 _LIVES_MS: Final = (-1, *([600_000] * 11))
 
 
@@ -55,9 +59,9 @@ class Workload:
         self._last_quotes = _LAST_QUOTES
         self._duplicate: Final = duplicate
         self._accounts: Final = [f"{n:032x}" for n in range(1, 5)]
-        self._is_crowded: Final = random.random() < 0.2
+        self._is_crowded: Final = random.random() < 0.3
         """Prices stand still, and most orders meet at three of them."""
-        self._is_long: Final = random.random() < 0.3
+        self._is_long: Final = random.random() < 0.4
         """Days pass between commands, so that volumes, limits and orders of a day end."""
         self._sequence = 0
         self._prices = dict(_PRICE_E8)
@@ -81,11 +85,11 @@ class Workload:
             (4 if self._is_crowded else 20, self._cancel),
             (1 if self._is_crowded else 3, self._cancel_all),
             (4 if self._is_crowded else 12, self._replace),
-            (2 if random.random() < 0.3 else 0, self._erase),
+            (2 if random.random() < 0.6 else 0, self._erase),
             (8, self._register),
             (8, self._sign_in),
             (4, self._profile),
-            (6, self._refresh),
+            (8, self._refresh),
             (2, self._change_password),
             (4, self._operate),
             (3, self._poison),
@@ -102,18 +106,24 @@ class Workload:
         return self._left <= 0 and self._last_quotes <= 0
 
     def maybe_send(self) -> None:
-        """Send something now and then."""
+        """Send something now and then, and few commands before there are prices."""
         drawn = self._random.random()
-        if drawn < 0.04:
+        if drawn < _QUOTE:
             self.quote()
             self._last_quotes -= self._left <= 0
-        elif drawn < (0.14 if self._seen.has_prices() else 0.06) and self._left > 0:
+        elif (
+            self._left > 0
+            and drawn < _QUOTE + _COMMAND
+            and (drawn < _QUOTE + _EARLY or self._seen.priced())
+        ):
             self._send_one()
             self._left -= 1
 
     def _send_one(self) -> None:
-        if self._unprovided and self._seen.has_prices():
-            self._provide(*self._unprovided.pop())
+        priced = self._seen.priced()
+        if ready := [each for each in self._unprovided if each[1] in priced]:
+            self._unprovided.remove(ready[-1])
+            self._provide(*ready[-1])
         if self._stops_left and not self._unprovided:
             self._many_stops()
         weights = [weight for weight, _ in self._kinds]
@@ -168,7 +178,8 @@ class Workload:
         self._send("accounts", order.account_id, accounts.CheckOrder(order=order))
 
     def _drawn_order(self) -> accounts.PlaceOrder:
-        random, symbol = self._random, self._random.choice(SYMBOLS)
+        random = self._random
+        symbol = random.choice(self._seen.priced() or SYMBOLS)
         is_limit = random.random() < (0.9 if self._is_crowded else 0.7)
         time_in_force = random.choice(_TIMES_IN_FORCE if is_limit else _TIMES_IN_FORCE[:5])
         side = random.choice(tuple(accounts.Side))
@@ -348,7 +359,7 @@ class Workload:
         self._send("identity", name, command)
 
     def _profile(self) -> None:
-        name = f"name{self._random.randrange(6)}"
+        name = self._name()
         command = identity.UpdateProfile(
             username_hmac=name,
             based_on=_CIPHERTEXT.nonce,
@@ -357,6 +368,13 @@ class Workload:
             marketing_emails_consent=True,
         )
         self._send("identity", name, command)
+
+    def _name(self) -> str:
+        """Mostly somebody who registered."""
+        users = self._seen.users()
+        if users and self._random.random() < 0.7:
+            return self._random.choice(users).username_hmac
+        return f"name{self._random.randrange(6)}"
 
     def _erase(self) -> None:
         """Mostly somebody who is still there."""
@@ -367,7 +385,7 @@ class Workload:
             self._send("identity", user.username_hmac, command)
 
     def _sign_in(self) -> None:
-        address, name = "address", f"name{self._random.randrange(6)}"
+        address, name = "address", self._name()
         attempt = f"{self._random.getrandbits(64):016x}"
         reserve = identity.ReserveSignIn(
             address_hmac=address, username_hmac=name, attempt_id=attempt
@@ -378,7 +396,7 @@ class Workload:
                 address_hmac=address,
                 username_hmac=name,
                 attempt_id=attempt,
-                right=self._random.random() < 0.5,
+                right=self._random.random() < 0.7,
                 expires_at_ms=self._broker.scheduler.now_ms + _DAY_MS,
                 refresh_hmac="first",
             )
@@ -401,7 +419,7 @@ class Workload:
         self._send("identity", session.username_hmac, command)
 
     def _change_password(self) -> None:
-        name = f"name{self._random.randrange(6)}"
+        name = self._name()
         command = identity.ChangePassword(
             address_hmac="address",
             username_hmac=name,
@@ -415,7 +433,7 @@ class Workload:
 
     def _operate(self) -> None:
         """Operators lock users, more often unlock them, and change roles."""
-        name = f"name{self._random.randrange(6)}"
+        name = self._name()
         role = self._random.choice(tuple(identity.Role))
         lock = identity.LockUser(username_hmac=name)
         unlock = identity.UnlockUser(username_hmac=name)
@@ -430,7 +448,9 @@ class Workload:
             lot_e8=_LOT_E8[symbol],
             min_notional_e8=E8,
             collar_ppm=self._random.choice((10_000, 10_000, 10_000, 300)),
-            stale_after_ms=self._random.choice((5_000, 5_000, 5_000, 150)),
+            stale_after_ms=self._random.choice(
+                (60 * _DAY_MS, 60 * _DAY_MS, 5_000) if self._is_long else (5_000, 5_000, 200)
+            ),
             maker_fee_ppm=self._random.choice((0, 1_000)),
             taker_fee_ppm=self._random.choice((0, 2_500)),
         )
@@ -454,7 +474,7 @@ class Workload:
 
     def _days_pass(self) -> None:
         """Until a day's volume is about to leave its tier, or just left it."""
-        self._broker.scheduler.now_ms += self._random.choice((1, 29, 30)) * _DAY_MS
+        self._broker.scheduler.now_ms += self._random.choice((1, 29, 29, 30, 30)) * _DAY_MS
         self.quote()
 
     # --- sending -----------------------------------------------------------------------------

@@ -120,9 +120,9 @@ class MemoryLog:
         there = self._broker.records(place)
         if offset > len(there):
             raise Unavailable(f"{place} has no offset {offset}")
-        count = self._scheduler.random.choice(_LENGTHS)
         if offset == len(there):
             return ()
+        count = self._scheduler.random.choice(_LENGTHS)
         all_there = map(there.__getitem__, range(offset, len(there)))
         kept = (each for each in all_there if each.key != _COMPACTED)
         return list(islice(kept, count))
