@@ -8,7 +8,7 @@ import pytest
 from simulation.histories import Told, run, run_all
 from simulation.laws import MADE_WAY, STOP_MOVED, TRIGGERS_LEFT
 
-SEEDS = int(os.environ.get("CNOP_SIMULATION_SEEDS", "1000"))
+SEEDS = int(os.environ.get("CNOP_SIMULATION_SEEDS", "2000"))
 COMMANDS = int(os.environ.get("CNOP_SIMULATION_COMMANDS", "300"))
 FIRST = int(os.environ.get("CNOP_SIMULATION_FIRST", "0"))
 
