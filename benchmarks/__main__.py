@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from time import monotonic
 from typing import Annotated, Final
 
@@ -41,8 +42,9 @@ def main(
         float | None, typer.Option(help="Seconds after which nothing new begins; 780, quick 240.")
     ] = None,
     write: Annotated[
-        bool, typer.Option(help="Write benchmarks/results/ and README.md's table.")
+        bool, typer.Option(help="Write results, and of a whole run README.md's table.")
     ] = True,
+    results: Annotated[Path, typer.Option(help="The folder that results go to.")] = reports.RESULTS,
 ) -> None:
     """Measure against bare loops on the same servers, and say how far each ratio is kept."""
     chosen = _chosen(only or [])
@@ -59,8 +61,8 @@ def main(
     report = Report(machine, quick, monotonic() - began, sections)
     reports.show_ratios(report, console)
     if write and not only:
-        reports.write(report)
-        if not quick:
+        reports.write(report, results)
+        if not quick and results == reports.RESULTS:
             figures.write(report)
     below = [each.name for each in report.ratios if not each.is_kept]
     raise typer.Exit(1 if below else 0)
