@@ -46,14 +46,15 @@ def run_all(seeds: Iterable[int], commands: int) -> Iterator[History]:
     """Each seed's history, over all cores, in the order of the seeds."""
     spawn = multiprocessing.get_context("spawn")
     cores = os.cpu_count()
-    with ProcessPoolExecutor(cores, mp_context=spawn, initializer=_start) as pool:
+    with ProcessPoolExecutor(cores, mp_context=spawn, initializer=prepare) as pool:
         yield from pool.map(partial(_judged, commands=commands), seeds, chunksize=_AT_ONCE)
 
 
-def _start() -> None:
-    """Writers start again hundreds of times in each history; nobody reads of it.
+def prepare() -> None:
+    """Make this process one that runs histories and nothing else.
 
-    Hardly anything is garbage before a history ends, and then nearly all is.
+    Writers start again hundreds of times in each; nobody reads of it in a log. Hardly anything is
+    garbage before a history ends, and then nearly all is.
     """
     collect_rarely()
     gc.disable()

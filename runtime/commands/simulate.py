@@ -22,6 +22,7 @@ def command(
     """Run histories and judge them; the same seed and commands give the same history."""
     histories = importlib.import_module("simulation.histories")
     if count == 1:
+        histories.prepare()
         happened = histories.run(seed, commands, histories.Told(typer.echo) if trace else None)
         typer.echo(f"History {seed} holds: {_said(happened)}.")
         return

@@ -1,6 +1,8 @@
 """Seeded histories of the whole system: whatever crashes, nothing is lost and nothing doubled."""
 
 import os
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -53,3 +55,11 @@ def test_a_seed_gives_the_same_history_again() -> None:
     assert told[0] == told[1]
     assert any("accounts.order-accepted.v1" in each for each in told[0])
     assert any(each.startswith("---") for each in told[0])
+
+
+def test_the_command_tells_a_history_and_nothing_else() -> None:
+    asked = [sys.executable, "-m", "runtime.cli", "simulate", "--seed", "7", "--commands", "60"]
+    told = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=True)  # noqa: S603  # our own command
+    assert "\n--- no more faults\n" in told.stdout
+    assert told.stdout.splitlines()[-1].startswith("History 7 holds: ")
+    assert not told.stderr
