@@ -12,11 +12,11 @@ class Bounded(OrderedDict[K, V]):
 
     def __init__(self, most: int) -> None:
         super().__init__()
-        self.most: Final = most
+        self._most: Final = most
 
     def put(self, key: K, value: V) -> None:
         """Set an entry, as the newest."""
         self[key] = value
         self.move_to_end(key)
-        if len(self) > self.most:
+        if len(self) > self._most:
             self.popitem(last=False)

@@ -47,7 +47,8 @@ FOK: Final = TimeInForce.FOK
 DAY: Final = TimeInForce.DAY
 GTD: Final = TimeInForce.GTD
 """The words of which every decision asks: Python 3.11 looks a member up in its class in 130 ns."""
-_NEVER_REST: Final = frozenset({IOC, FOK})
+RESTING: Final = frozenset({TimeInForce.GTC, DAY, GTD})
+"""What is left of these rests; IOC and FOK never do."""
 
 
 class OrderStatus(StrEnum):
@@ -207,7 +208,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     @property
     def ends_at_once(self) -> bool:
         """Whether it never waits, so that the client hears of its end, not of its acceptance."""
-        return self.time_in_force in _NEVER_REST and self.stop_price_e8 is None
+        return self.time_in_force not in RESTING and self.stop_price_e8 is None
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -116,7 +116,13 @@ def rfc3339(time_ms: int) -> str:
 
     The messages of one batch share their log time, and what follows from one its cause's.
     """
-    return f"{datetime.fromtimestamp(time_ms // 1000, UTC):%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03d}Z"
+    return f"{_second(time_ms // 1000)}.{time_ms % 1000:03d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second(time_s: int) -> str:
+    """Most times that a process writes are of the seconds just past."""
+    return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def cloud_event(*, event_id: str, event_type: str, source: str, time_ms: int) -> Headers:

@@ -38,11 +38,7 @@ class Seen:
 
     def orders(self) -> list[tuple[str, accounts.Order]]:
         """Open orders, as they were accepted, each with whose it is."""
-        for number, looked_at in enumerate(self._looked_at):
-            records = self._broker.records((_JOURNAL, number))
-            for record in records[looked_at:]:
-                self._look_at(record)
-            self._looked_at[number] = len(records)
+        self._look_at_accounts()
         return list(self._open.values())
 
     def sessions(self) -> list[Session]:
@@ -57,8 +53,15 @@ class Seen:
 
     def priced(self) -> list[str]:
         """Symbols for which some partition of accounts can accept orders."""
-        self.orders()
+        self._look_at_accounts()
         return sorted(self._priced)
+
+    def _look_at_accounts(self) -> None:
+        for number, looked_at in enumerate(self._looked_at):
+            records = self._broker.records((_JOURNAL, number))
+            for record in records[looked_at:]:
+                self._look_at(record)
+            self._looked_at[number] = len(records)
 
     def _look_at_identity(self) -> None:
         for number, looked_at in enumerate(self._identity_looked_at):

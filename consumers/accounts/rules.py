@@ -19,6 +19,7 @@ from schemas.accounts import (
     IOC,
     LIMIT,
     MARKET,
+    RESTING,
     SELL,
     CollarSet,
     MarketTerms,
@@ -38,7 +39,6 @@ ORDER_VALUE_MAX_E8: Final = 10_000 * E8
 OPEN_ORDERS_MAX: Final = 500
 LIFE_MAX_MS: Final = 366 * DAY_MS
 """How far ahead a GTD order may end."""
-_RESTING: Final = frozenset({TimeInForce.GTC, DAY, GTD})
 
 
 class Quoted(NamedTuple):
@@ -248,7 +248,7 @@ def _stop_refusal(order: PlaceOrder, terms: MarketTerms) -> Reason | None:
 
 def _life_refusal(order: PlaceOrder, now_ms: int) -> Reason | None:
     time_in_force = time_in_force_of(order)
-    if order.post_only and time_in_force not in _RESTING:
+    if order.post_only and time_in_force not in RESTING:
         return Reason.INVALID_TIME_IN_FORCE
     if time_in_force is not GTD:
         return None if order.expires_at_ms is None else Reason.INVALID_EXPIRY

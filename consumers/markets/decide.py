@@ -24,7 +24,7 @@ from consumers.markets.state import Markets
 from consumers.markets.stops import StopOrder, is_reached
 from consumers.markets.triggering import triggered, with_triggers
 from runtime.errors import Halted, InvariantBroken
-from schemas.accounts import BUY, DAY, FOK, GTD, LIMIT, MARKET, EndReason, Reason, Side, TimeInForce
+from schemas.accounts import BUY, FOK, LIMIT, MARKET, RESTING, EndReason, Reason, Side
 from schemas.codec import Message
 from schemas.envelope import Cause
 from schemas.markets import (
@@ -75,7 +75,6 @@ _ENDS: Final = {
     Stop.SELF: (EndReason.CANCELED, Reason.SELF_TRADE),
 }
 """How an order ends, whatever it says, because of why its sweep went no further."""
-_RESTING: Final = frozenset({TimeInForce.GTC, DAY, GTD})
 
 
 def decide(state: Markets, command: Message, cause: Cause) -> Sequence[Message]:
@@ -228,7 +227,7 @@ def _remainder(order: SubmitOrder, swept: Sweep) -> Message:
 
 
 def _may_rest(order: SubmitOrder) -> bool:
-    return order.order_type is LIMIT and order.time_in_force in _RESTING
+    return order.order_type is LIMIT and order.time_in_force in RESTING
 
 
 def _ended(

@@ -24,7 +24,9 @@ def test_no_ratio_fell_far_below_what_the_last_whole_run_found(tmp_path: Path) -
         command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=RUN_S_MAX
     )
     assert run.returncode in {0, 1}, run.stderr  # 1 says that a ratio is not what is asked for
-    found = msgspec.json.decode(tmp_path.joinpath("quick.json").read_bytes(), type=Report)
+    written = tmp_path / "quick.json"
+    assert written.is_file(), run.stderr
+    found = msgspec.json.decode(written.read_bytes(), type=Report)
     assert not [each.skipped for each in found.sections if each.skipped]
     pairs = list(zip(newest().ratios, found.ratios, strict=True))
     assert len(pairs) >= 8
