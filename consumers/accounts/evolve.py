@@ -15,7 +15,6 @@ from schemas.accounts import (
     FundsWithdrawn,
     Holding,
     HouseTraded,
-    Order,
     OrderAccepted,
     OrderCanceled,
     OrderChecked,
@@ -99,12 +98,6 @@ def _trade_of_house(state: State, event: HouseTraded, _cause: Cause) -> None:
     _hold(_account(state, event.account_id), event.holdings)
 
 
-def _end_order(state: State, event: Ended, _cause: Cause) -> None:
-    account = _account(state, event.account_id)
-    _hold(account, event.holdings)
-    _end(account, event.order)
-
-
 def _replace(state: State, event: Replaced, _cause: Cause) -> None:
     account = _account(state, event.account_id)
     account.orders[event.order.order_id] = event.order
@@ -149,7 +142,9 @@ def _set_fees(state: State, event: FeesSet, _cause: Cause) -> None:
     state.fees = event
 
 
-def _end(account: Account, order: Order) -> None:
+def _end(state: State, event: Ended, _cause: Cause) -> None:
+    account, order = _account(state, event.account_id), event.order
+    _hold(account, event.holdings)
     if account.orders.pop(order.order_id, None) is None:
         return  # rejected before it was accepted
     account.final_orders[order.order_id] = order.client_order_id
@@ -163,10 +158,10 @@ _CHANGES: Final[Mapping[type[Message], Callable[[State, Any, Cause], None]]] = {
     OrderAccepted: _accept,
     OrderTraded: _trade,
     HouseTraded: _trade_of_house,
-    OrderFilled: _end_order,
-    OrderCanceled: _end_order,
-    OrderExpired: _end_order,
-    OrderRejected: _end_order,
+    OrderFilled: _end,
+    OrderCanceled: _end,
+    OrderExpired: _end,
+    OrderRejected: _end,
     ReplaceRequested: _replace,
     OrderReplaced: _replace,
     ReplaceRefused: _replace,
