@@ -18,18 +18,23 @@ from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
 from runtime.breaker import Breaker, BreakerOpen
+from runtime.dynamodb_items import (
+    Item,
+    absent,
+    action,
+    checkpoint_action,
+    from_item,
+    question,
+    to_item,
+)
 from runtime.errors import Unavailable
 from runtime.projection import TableSpec
 from runtime.settings import Settings
 from runtime.table import (
-    Beyond,
     Change,
     Checkpoint,
     ConditionFailed,
-    Merge,
-    Put,
     Row,
-    Span,
     Where,
 )
 
@@ -63,7 +68,6 @@ _GENERATION_CACHED_S: Final = 5.0
 _BATCH_GET_KEYS: Final = 100
 _ACTIVE_WAIT_S: Final = 60.0
 
-Item = dict[str, Any]
 T = TypeVar("T")
 
 
@@ -135,7 +139,7 @@ class DynamoTable:
         """
         request: Item = {"TableName": await self._physical(table), "Item": to_item(row)}
         if unless_exists:
-            request |= _absent(row)
+            request |= absent(row)
         await self._asked(self._client.put_item(**request))
 
     async def delete(self, table: str, key: Row) -> None:
@@ -154,8 +158,8 @@ class DynamoTable:
         """
         names = {each.table for each in (*changes, *checkpoints)}
         physical = {each: await self._physical(each) for each in names}
-        actions: list[Any] = [_checkpoint(each, physical[each.table]) for each in checkpoints]
-        actions += [_action(each, physical[each.table]) for each in changes]
+        actions: list[Any] = [checkpoint_action(each, physical[each.table]) for each in checkpoints]
+        actions += [action(each, physical[each.table]) for each in changes]
         try:
             await self._asked(self._client.transact_write_items(TransactItems=actions))
         except ConditionFailed:
@@ -193,7 +197,7 @@ class DynamoTable:
         filters after reading, so it costs what it skips. `offset` counts kept rows; without
         `matching` they are skipped inside DynamoDB.
         """
-        request = _question(await self._physical(table), partition, where, matching, index) | {
+        request = question(await self._physical(table), partition, where, matching, index) | {
             "ScanIndexForward": not newest_first,
             "ConsistentRead": consistent,
         }
@@ -219,7 +223,7 @@ class DynamoTable:
         index: str | None = None,
     ) -> int:
         """How many rows `query` would give."""
-        request = _question(await self._physical(table), partition, where, matching, index)
+        request = question(await self._physical(table), partition, where, matching, index)
         request |= {"ConsistentRead": True}
         total, _ = await self._skip(request, None)
         return total
@@ -412,127 +416,3 @@ def _canceled(answer: Item, error: ClientError) -> Exception:
     if any(each in _TRANSIENT for each in codes):
         return Unavailable(f"DynamoDB: {', '.join(sorted({*codes} & _TRANSIENT))}")
     return error
-
-
-def _action(change: Change, table: str) -> Item:
-    match change:
-        case Put():
-            return {"Put": {"TableName": table, "Item": to_item(change.row)}}
-        case Merge():
-            return {"Update": {"TableName": table, "Key": to_item(change.key)} | _set(change.row)}
-        case _:
-            return {"Delete": {"TableName": table, "Key": to_item(change.key)}}
-
-
-def _set(row: Row) -> Item:
-    """Names are spelled by number: they may be words that DynamoDB keeps for itself."""
-    return {
-        "UpdateExpression": "SET " + ",".join(f"#{n}=:{n}" for n in range(len(row))),
-        "ExpressionAttributeNames": {f"#{n}": name for n, name in enumerate(row)},
-        "ExpressionAttributeValues": {
-            f":{n}": _to_value(value) for n, value in enumerate(row.values())
-        },
-    }
-
-
-def _checkpoint(checkpoint: Checkpoint, table: str) -> Item:
-    put: Item = {"TableName": table, "Item": to_item(checkpoint.row)}
-    expected = checkpoint.expected
-    condition = (
-        _absent(checkpoint.row)
-        if expected is None
-        else _equal(expected, "ConditionExpression", "x")
-    )
-    return {"Put": put | condition}
-
-
-def _absent(row: Row) -> Item:
-    return {
-        "ConditionExpression": "attribute_not_exists(#k)",
-        "ExpressionAttributeNames": {"#k": next(iter(row))},
-    }
-
-
-def _equal(row: Row, clause: str, letter: str) -> Item:
-    terms = [f"#{letter}{n} = :{letter}{n}" for n in range(len(row))]
-    return {
-        clause: " AND ".join(terms),
-        "ExpressionAttributeNames": {f"#{letter}{n}": name for n, name in enumerate(row)},
-        "ExpressionAttributeValues": {
-            f":{letter}{n}": _to_value(value) for n, value in enumerate(row.values())
-        },
-    }
-
-
-def _question(
-    table: str, partition: Row, where: Where | None, matching: Row | None, index: str | None
-) -> Item:
-    request: Item = {"TableName": table} | _equal(partition, "KeyConditionExpression", "p")
-    names, values = request["ExpressionAttributeNames"], request["ExpressionAttributeValues"]
-    if where is not None:
-        term, bounds = _range(where)
-        request["KeyConditionExpression"] += f" AND {term}"
-        names["#s"] = where.attribute
-        values |= {name: _to_value(value) for name, value in bounds.items()}
-    if matching is not None:
-        wanted = _equal(matching, "FilterExpression", "f")
-        request["FilterExpression"] = wanted["FilterExpression"]
-        names |= wanted["ExpressionAttributeNames"]
-        values |= wanted["ExpressionAttributeValues"]
-    if index is not None:
-        request |= {"IndexName": index, "Select": "ALL_ATTRIBUTES"}
-    return request
-
-
-def _range(where: Where) -> tuple[str, dict[str, str | int]]:
-    if isinstance(where, Span):
-        return "#s BETWEEN :low AND :high", {":low": where.low, ":high": where.high}
-    if isinstance(where, Beyond):
-        return f"#s {'<' if where.below else '>'} :value", {":value": where.value}
-    return "begins_with(#s, :text)", {":text": where.text}
-
-
-def to_item(row: Row) -> Item:
-    """A row as DynamoDB writes it; integers up to 38 digits."""
-    return {name: _to_value(value) for name, value in row.items()}
-
-
-def from_item(item: Item) -> Row:
-    """A row from what DynamoDB gives."""
-    return {name: _from_value(value) for name, value in item.items()}
-
-
-def _to_value(value: Any) -> Item:  # noqa: ANN401, PLR0911  # any JSON-like value
-    kind = cast("type[object]", type(value))
-    if kind is str:
-        return {"S": value}
-    if kind is int:
-        return {"N": str(value)}
-    if kind is bool:
-        return {"BOOL": value}
-    if value is None:
-        return {"NULL": True}
-    if isinstance(value, str):  # a StrEnum
-        return {"S": str(value)}
-    if isinstance(value, Mapping):
-        return {"M": to_item(cast("Row", value))}
-    if isinstance(value, list | tuple):
-        return {"L": [_to_value(each) for each in cast("Sequence[Any]", value)]}
-    raise TypeError(f"a row cannot hold {kind.__name__}")
-
-
-def _from_value(value: Item) -> Any:  # noqa: ANN401  # any JSON-like value
-    ((kind, content),) = value.items()
-    match kind:
-        case "S" | "BOOL":
-            return content
-        case "N":
-            return int(content)
-        case "NULL":
-            return None
-        case "L":
-            return [_from_value(each) for each in content]
-        case "M":
-            return from_item(content)
-        case _:
-            raise TypeError(f"no row of ours holds {kind}")

@@ -1,30 +1,27 @@
 """Who gets an API key, and when keys end: pure decisions about one user."""
 
+from consumers.identity.refusals import Events, refused
 from consumers.identity.state import API_KEYS_MAX, Person
-from schemas.codec import Message
 from schemas.envelope import Cause
 from schemas.identity import (
     ApiKeyDeleted,
     ApiKeyEnd,
     ApiKeyMade,
-    CommandRefused,
     DeleteApiKey,
     MakeApiKey,
     Reason,
     User,
 )
 
-Events = tuple[Message, ...]
-
 
 def make(person: Person, command: MakeApiKey, cause: Cause) -> Events:
     """Make the key, unless the session that asked has ended: its key would outlive it."""
     user, session = person.user, person.sessions.get(command.session_id)
     if user is None or session is None or session.expires_ms <= cause.time_ms:
-        return (_refused(command, Reason.UNKNOWN_SESSION),)
+        return (refused(command, Reason.UNKNOWN_SESSION),)
     expired = [each for each, at in person.api_keys.items() if at and at <= cause.time_ms]
     if len(person.api_keys) - len(expired) >= API_KEYS_MAX:
-        return (_refused(command, Reason.TOO_MANY_API_KEYS),)
+        return (refused(command, Reason.TOO_MANY_API_KEYS),)
     made = ApiKeyMade(
         user_id=user.user_id,
         username_hmac=user.username_hmac,
@@ -42,7 +39,7 @@ def make(person: Person, command: MakeApiKey, cause: Cause) -> Events:
 def delete(person: Person, command: DeleteApiKey) -> Events:
     """Delete the key, if the user has it."""
     if person.user is None or command.api_key_id not in person.api_keys:
-        return (_refused(command, Reason.UNKNOWN_API_KEY),)
+        return (refused(command, Reason.UNKNOWN_API_KEY),)
     return (_deleted(person.user, command.api_key_id, ApiKeyEnd.DELETED),)
 
 
@@ -58,7 +55,3 @@ def _deleted(user: User, api_key_id: str, reason: ApiKeyEnd) -> ApiKeyDeleted:
         api_key_id=api_key_id,
         reason=reason,
     )
-
-
-def _refused(command: MakeApiKey | DeleteApiKey, reason: Reason) -> CommandRefused:
-    return CommandRefused(username_hmac=command.username_hmac, command=command.TYPE, reason=reason)

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from consumers.accounts import decide as accounts_decide
 from consumers.accounts import ledger, replacing, rules, settle
-from consumers.markets import decide, matching, stops, triggering
+from consumers.markets import matching, orders, stops, triggering
+from consumers.markets import replacing as markets_replacing
 from runtime.simulation.log import Faults
 from schemas.accounts import OrderType, Reason, SelfTradePrevention, Side
 from schemas.candles import DAY_MS
@@ -54,12 +55,13 @@ def serves_the_house_first(patch: Patch) -> None:
 
 def trades_with_itself(patch: Patch) -> None:
     """An account's order fills its own resting one."""
-    sweep = decide.sweep
+    sweep = matching.sweep
 
     def unaware(book: Any, order: Any, *args: Any, **named: Any) -> Any:
         return sweep(book, replace(order, account_id="nobody"), *args, **named)
 
-    patch.setattr(decide, "sweep", unaware)
+    for each in (orders, markets_replacing):
+        patch.setattr(each, "sweep", unaware)
 
 
 def sells_beyond_the_collar(patch: Patch) -> None:
@@ -90,7 +92,8 @@ def takes_stops_on_the_wrong_side(patch: Patch) -> None:
     def reversed_reach(order: Any, last_e8: int) -> bool:
         return not stops.is_reached(order, last_e8)
 
-    patch.setattr(decide, "is_reached", reversed_reach)
+    for each in (orders, markets_replacing):
+        patch.setattr(each, "is_reached", reversed_reach)
 
 
 def triggers_by_the_other_extreme(patch: Patch) -> None:
@@ -106,7 +109,8 @@ def triggers_by_the_other_extreme(patch: Patch) -> None:
 
 def lets_post_only_orders_take(patch: Patch) -> None:
     """An order that must not take liquidity takes it."""
-    patch.setattr(decide, "_would_trade", lambda _swept: False)
+    for each in (orders, markets_replacing):
+        patch.setattr(each, "would_trade", lambda _swept: False)
 
 
 def charges_makers_as_takers(patch: Patch) -> None:
@@ -139,14 +143,14 @@ def forgets_the_daily_limit(patch: Patch) -> None:
 
 def takes_orders_while_halted(patch: Patch) -> None:
     """A halted market goes on matching what reaches it."""
-    turned_away = decide._turned_away
+    turned_away = orders._turned_away
 
     def open_door(book: Any, order: Any, now_ms: int) -> Any:
         ended = turned_away(book, order, now_ms)
-        is_halt = ended is not None and ended.reason is decide.Reason.MARKET_HALTED
+        is_halt = ended is not None and ended.reason is Reason.MARKET_HALTED
         return None if is_halt else ended
 
-    patch.setattr(decide, "_turned_away", open_door)
+    patch.setattr(orders, "_turned_away", open_door)
 
 
 def rounds_the_average_down(patch: Patch) -> None:
@@ -226,19 +230,19 @@ def spares_one_of_both(patch: Patch) -> None:
 
 def keeps_the_place_of_a_moved_stop(patch: Patch) -> None:
     """A stop with another stop price goes before those that waited there."""
-    armed_anew = decide._armed_anew
+    armed_anew = markets_replacing._armed_anew
 
     def in_place(book: Any, command: Any, stop: Any) -> Any:
         replaced, armed, *triggers = armed_anew(book, command, stop)
         return (replaced, replace(armed, number=stop.number), *triggers)
 
-    patch.setattr(decide, "_armed_anew", in_place)
+    patch.setattr(markets_replacing, "_armed_anew", in_place)
 
 
 def lets_a_moved_stop_wait(patch: Patch) -> None:
     """A stop whose new price is reached already waits for the next price."""
-    armed_anew = decide._armed_anew
-    patch.setattr(decide, "_armed_anew", lambda *args: armed_anew(*args)[:2])
+    armed_anew = markets_replacing._armed_anew
+    patch.setattr(markets_replacing, "_armed_anew", lambda *args: armed_anew(*args)[:2])
 
 
 def keeps_the_worst_price_of_a_moved_stop(patch: Patch) -> None:

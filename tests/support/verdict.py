@@ -20,7 +20,8 @@ from consumers.identity.context import IdentityContext
 from consumers.markets import invariants as markets_invariants
 from consumers.markets.context import MarketsContext
 from read_models.app import READ_MODELS, projections
-from runtime.dynamodb import DynamoTable, from_item, open_dynamodb
+from runtime.dynamodb import DynamoTable, open_dynamodb
+from runtime.dynamodb_items import from_item
 from runtime.journal.partition import Partition
 from runtime.kafka_options import kafka_options
 from runtime.log import Place, Record

@@ -10,7 +10,7 @@ import pytest
 from gateway.app import ROUTES, app
 from gateway.auth import Auth
 from gateway.bodies import BODY_BYTES_MAX
-from gateway.docs import CALLS
+from gateway.calls import CALLS
 from gateway.sessions import Sessions
 
 LOGIN = "/api/v1/auth/login"

@@ -10,7 +10,8 @@ from contract import check_answer
 from journals import History
 
 from consumers.markets.context import MarketsContext
-from gateway.docs import CALLS, document
+from gateway.calls import CALLS
+from gateway.docs import document
 from gateway.shapes import ANSWERS
 from gateway.views import canceling_view, checked_view, money_view, order_view
 from read_models.activity.projection import PROJECTION as ACTIVITY

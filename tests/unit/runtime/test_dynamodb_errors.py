@@ -7,7 +7,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.dynamodb import DynamoTable, from_item, to_item
+from runtime.dynamodb import DynamoTable
+from runtime.dynamodb_items import from_item, to_item
 from runtime.errors import Unavailable
 from runtime.settings import Settings
 from runtime.table import Checkpoint, ConditionFailed
