@@ -30,13 +30,7 @@ from runtime.dynamodb_items import (
 from runtime.errors import Unavailable
 from runtime.projection import TableSpec
 from runtime.settings import Settings
-from runtime.table import (
-    Change,
-    Checkpoint,
-    ConditionFailed,
-    Row,
-    Where,
-)
+from runtime.table import Change, Checkpoint, ConditionFailed, Row, Where
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient

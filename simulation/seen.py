@@ -1,6 +1,7 @@
 """What clients see of the journals while a run goes on, fenced writers' records too."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -31,9 +32,10 @@ class Seen:
         self._broker: Final = broker
         self._open: Final[dict[str, tuple[str, accounts.Order]]] = {}
         self._priced: Final[set[str]] = set()
-        self._looked_at: Final = [0] * broker.partitions[_JOURNAL]
+        self._looked_at: Final = {
+            each: [0] * broker.partitions[each] for each in (_JOURNAL, _IDENTITY_JOURNAL)
+        }
         self._sessions: Final[dict[str, Session]] = {}
-        self._identity_looked_at: Final = [0] * broker.partitions[_IDENTITY_JOURNAL]
         self._users: Final[list[identity.User]] = []
 
     def orders(self) -> list[tuple[str, accounts.Order]]:
@@ -57,18 +59,19 @@ class Seen:
         return sorted(self._priced)
 
     def _look_at_accounts(self) -> None:
-        for number, looked_at in enumerate(self._looked_at):
-            records = self._broker.records((_JOURNAL, number))
-            for record in records[looked_at:]:
-                self._look_at(record)
-            self._looked_at[number] = len(records)
+        for record in self._new(_JOURNAL):
+            self._look_at(record)
 
     def _look_at_identity(self) -> None:
-        for number, looked_at in enumerate(self._identity_looked_at):
-            records = self._broker.records((_IDENTITY_JOURNAL, number))
-            for record in records[looked_at:]:
-                self._look_at_person(record)
-            self._identity_looked_at[number] = len(records)
+        for record in self._new(_IDENTITY_JOURNAL):
+            self._look_at_person(record)
+
+    def _new(self, journal: str) -> Iterator[Record]:
+        looked_at = self._looked_at[journal]
+        for number, offset in enumerate(looked_at):
+            records = self._broker.records((journal, number))
+            yield from records[offset:]
+            looked_at[number] = len(records)
 
     def _look_at_person(self, record: Record) -> None:
         kind = dict(record.headers)["ce_type"].decode()

@@ -1,6 +1,6 @@
 """Who gets an API key, and when keys end: pure decisions about one user."""
 
-from consumers.identity.refusals import Events, refused
+from consumers.identity.outcomes import Events, refused
 from consumers.identity.state import API_KEYS_MAX, Person
 from schemas.envelope import Cause
 from schemas.identity import (

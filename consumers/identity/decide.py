@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from consumers.identity import api_keys, operating, people, sessions
-from consumers.identity.refusals import Events
+from consumers.identity.outcomes import Events
 from consumers.identity.state import ADDRESS, EMAIL, USER, Person, State
 from runtime.errors import Halted
 from schemas.codec import Message

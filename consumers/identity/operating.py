@@ -3,7 +3,7 @@
 import msgspec
 
 from consumers.identity import api_keys
-from consumers.identity.refusals import Events, refused
+from consumers.identity.outcomes import Events, refused
 from consumers.identity.sessions import ended
 from consumers.identity.state import Person
 from schemas.envelope import Cause
@@ -32,24 +32,17 @@ def operate(person: Person, command: ChangeRole | LockUser | UnlockUser, cause: 
     user = person.user
     if user is None:
         return (refused(command, Reason.UNKNOWN_USER),)
-    sessions = tuple(person.sessions)  # by whose clock one expired does not matter here
     match command:
         case ChangeRole(role=role):
             changed = RoleChanged(user=_with(user, role=role, now_ms=cause.time_ms))
             if role == user.role:
                 return (changed,)
-            return (
-                changed,
-                *(ended(user, each, SessionEnd.ROLE_CHANGED) for each in sessions),
-                *api_keys.all_deleted(person, user, ApiKeyEnd.ROLE_CHANGED),
-            )
+            ends = _all_ended(person, user, SessionEnd.ROLE_CHANGED, ApiKeyEnd.ROLE_CHANGED)
+            return (changed, *ends)
         case LockUser():
             locked = UserLocked(user=_with(user, locked=True, now_ms=cause.time_ms))
-            return (
-                locked,
-                *(ended(user, each, SessionEnd.USER_LOCKED) for each in sessions),
-                *api_keys.all_deleted(person, user, ApiKeyEnd.USER_LOCKED),
-            )
+            ends = _all_ended(person, user, SessionEnd.USER_LOCKED, ApiKeyEnd.USER_LOCKED)
+            return (locked, *ends)
         case UnlockUser():
             return (UserUnlocked(user=_with(user, locked=False, now_ms=cause.time_ms)),)
 
@@ -69,10 +62,14 @@ def erase(person: Person, command: EraseUser) -> Events:
         email_hmac=user.email_hmac,
         key_id=user.profile.key_id,
     )
+    return (erased, *_all_ended(person, user, SessionEnd.USER_ERASED, ApiKeyEnd.USER_ERASED))
+
+
+def _all_ended(person: Person, user: User, session: SessionEnd, key: ApiKeyEnd) -> Events:
+    """The end of all sessions, by whose clock one expired does not matter, and of all API keys."""
     return (
-        erased,
-        *(ended(user, each, SessionEnd.USER_ERASED) for each in person.sessions),
-        *api_keys.all_deleted(person, user, ApiKeyEnd.USER_ERASED),
+        *(ended(user, each, session) for each in person.sessions),
+        *api_keys.all_deleted(person, user, key),
     )
 
 

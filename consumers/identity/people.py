@@ -2,7 +2,7 @@
 
 import msgspec
 
-from consumers.identity.refusals import Events, refused
+from consumers.identity.outcomes import Events, refused
 from consumers.identity.state import Person, State
 from schemas.envelope import Cause
 from schemas.identity import (

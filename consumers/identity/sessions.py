@@ -3,7 +3,7 @@
 from typing import Final
 
 from consumers.identity import api_keys
-from consumers.identity.refusals import Events, refused
+from consumers.identity.outcomes import Events, refused
 from consumers.identity.state import (
     ATTEMPTS_MAX,
     SESSION_MS_MAX,
@@ -42,22 +42,14 @@ from schemas.identity import (
 )
 
 _NEW_ADDRESS: Final = Attempts()
+_SignInRefused = AddressSignInRefused | UserSignInRefused
 
 
 def reserve_address(state: State, command: ReserveSignIn, now_ms: int) -> Events:
     """Count an attempt against its address, unless there were too many wrong ones."""
     attempts = state.addresses.get(command.address_hmac, _NEW_ADDRESS)
-    if refusal := _refusal(attempts, now_ms):
-        reason, retry_after_ms = refusal
-        return (
-            AddressSignInRefused(
-                address_hmac=command.address_hmac,
-                username_hmac=command.username_hmac,
-                attempt_id=command.attempt_id,
-                reason=reason,
-                retry_after_ms=retry_after_ms,
-            ),
-        )
+    if refusal := _refusal(AddressSignInRefused, command, attempts, now_ms):
+        return (refusal,)
     return (
         AddressReserved(
             address_hmac=command.address_hmac,
@@ -69,17 +61,9 @@ def reserve_address(state: State, command: ReserveSignIn, now_ms: int) -> Events
 
 def reserve_user(person: Person, command: ReserveUserSignIn, now_ms: int) -> Events:
     """Count it against the username at this address, and say what to check the password with."""
-    if refusal := _refusal(person.attempts_at(command.address_hmac), now_ms):
-        reason, retry_after_ms = refusal
-        return (
-            UserSignInRefused(
-                address_hmac=command.address_hmac,
-                username_hmac=command.username_hmac,
-                attempt_id=command.attempt_id,
-                reason=reason,
-                retry_after_ms=retry_after_ms,
-            ),
-        )
+    attempts = person.attempts_at(command.address_hmac)
+    if refusal := _refusal(UserSignInRefused, command, attempts, now_ms):
+        return (refusal,)
     user = person.user
     return (
         SignInReserved(
@@ -169,14 +153,28 @@ def end(person: Person, command: EndSession) -> Events:
     return (ended(person.user, command.session_id, SessionEnd.SIGNED_OUT),)
 
 
-def _refusal(attempts: Attempts, now_ms: int) -> tuple[Reason, int] | None:
+def _refusal(
+    outcome: type[_SignInRefused],
+    command: ReserveSignIn | ReserveUserSignIn,
+    attempts: Attempts,
+    now_ms: int,
+) -> _SignInRefused | None:
     """Blocked by wrong attempts, or busy while those reserved might become too many wrong ones."""
     wrong = attempts.wrong(now_ms)
     if wrong >= ATTEMPTS_MAX:
-        return Reason.SIGN_IN_BLOCKED, attempts.wrong_ms[-ATTEMPTS_MAX] + WINDOW_MS - now_ms
-    if wrong + attempts.reserved(now_ms) >= ATTEMPTS_MAX:
-        return Reason.SIGN_IN_BUSY, 0
-    return None
+        reason = Reason.SIGN_IN_BLOCKED
+        retry_after_ms = attempts.wrong_ms[-ATTEMPTS_MAX] + WINDOW_MS - now_ms
+    elif wrong + attempts.reserved(now_ms) >= ATTEMPTS_MAX:
+        reason, retry_after_ms = Reason.SIGN_IN_BUSY, 0
+    else:
+        return None
+    return outcome(
+        address_hmac=command.address_hmac,
+        username_hmac=command.username_hmac,
+        attempt_id=command.attempt_id,
+        reason=reason,
+        retry_after_ms=retry_after_ms,
+    )
 
 
 def _failed(command: SettleSignIn | ChangePassword) -> SignInFailed:

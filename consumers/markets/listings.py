@@ -5,12 +5,12 @@ from typing import Final
 
 from consumers.markets.book import Book
 from consumers.markets.matching import FILLS_MAX
+from consumers.markets.refusals import UNKNOWN_MARKET, refused
 from consumers.markets.trades import crossings, house_offers
 from consumers.markets.triggering import with_triggers
 from schemas.codec import Message
 from schemas.envelope import Cause
 from schemas.markets import (
-    CommandRefused,
     HaltMarket,
     ListMarket,
     MarketHalted,
@@ -18,11 +18,9 @@ from schemas.markets import (
     MarketResumed,
     ResumeMarket,
     Rules,
-    UpdateQuote,
 )
 from schemas.money import PPM
 
-UNKNOWN_MARKET: Final = "unknown-market"
 OTHER_ASSET: Final = "other-asset"
 INVALID_RULES: Final = "invalid-rules"
 
@@ -76,8 +74,3 @@ def _are_valid(rules: Rules) -> bool:
         and 0 < rules.collar_ppm < PPM
         and all(0 <= each < PPM for each in fees)
     )
-
-
-def refused(command: ListMarket | HaltMarket | ResumeMarket | UpdateQuote, reason: str) -> Message:
-    """What a command leads to that the market cannot follow."""
-    return CommandRefused(symbol=command.symbol, command=command.TYPE, reason=reason)

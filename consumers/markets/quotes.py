@@ -5,22 +5,15 @@ from itertools import islice
 from typing import Final
 
 from consumers.markets.book import Book, Collar
-from consumers.markets.listings import UNKNOWN_MARKET, refused
 from consumers.markets.matching import EXPIRIES_MAX, FILLS_MAX, Fill, offered_sizes, price_of
+from consumers.markets.refusals import UNKNOWN_MARKET, refused
 from consumers.markets.state import Markets
 from consumers.markets.trades import crossings, expired, house_offers
 from consumers.markets.triggering import with_triggers
 from schemas.accounts import Side
 from schemas.codec import Message
 from schemas.envelope import Cause
-from schemas.markets import (
-    ClockTicked,
-    CollarMoved,
-    Quote,
-    QuoteUpdated,
-    Rules,
-    UpdateQuote,
-)
+from schemas.markets import ClockTicked, CollarMoved, Quote, QuoteUpdated, Rules, UpdateQuote
 from schemas.money import PPM
 
 INVALID_QUOTE: Final = "invalid-quote"

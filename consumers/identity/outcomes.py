@@ -1,4 +1,4 @@
-"""What a command leads to that identity cannot follow."""
+"""What commands of identity lead to, and the refusal of those that it cannot follow."""
 
 from schemas.codec import Message
 from schemas.identity import (
